@@ -1,0 +1,4 @@
+"""The first door."""
+
+def main() -> None:
+    """Placeholder."""
