@@ -1,0 +1,133 @@
+"""Settings of the craft. Free of torch, so that a recipe is checked whole before anything heavy is loaded."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from birdbone.core import Strict
+
+
+class WandaConfig(Strict):
+    """Score = |weight| times the root mean square of its input."""
+
+    kind: Literal["wanda"] = "wanda"
+
+
+class MagnitudeConfig(Strict):
+    """Score = |weight|."""
+
+    kind: Literal["magnitude"] = "magnitude"
+
+
+ImportanceConfig = WandaConfig | MagnitudeConfig
+
+
+class RefitConfig(Strict):
+    """Least-squares refit of the surviving weights to the dense layer's output."""
+
+    num_iterations: int = Field(default=20, ge=1, le=1000)
+    """Conjugate-gradient steps a linear."""
+    damping: float = Field(default=0.01, gt=0, le=1)
+    """Share of the mean input power that is added to every input."""
+
+
+class HealConfig(Strict):
+    """Block-wise healing: each decoder block learns to give the dense model's outputs, pruned weights held at zero."""
+
+    kind: Literal["blockwise"] = "blockwise"
+    num_steps: int = Field(default=300, ge=0, le=100_000)
+    """Optimiser steps a wave, spread evenly over the blocks; 0 leaves healing out."""
+    num_windows: int = Field(default=16, ge=1)
+    """Healing windows that a wave draws."""
+    batch_size: int = Field(default=2, ge=1)
+    """Windows a step."""
+    learning_rate: float = Field(default=1e-4, gt=0, le=0.1)
+    """Peak rate of Adam; falls to a tenth over the block's steps."""
+
+
+class RegrowConfig(Strict):
+    """What a loss spike lets come back."""
+
+    spike: float = Field(default=0.03, gt=0)
+    """Rise of perplexity over the last good state that counts as a spike."""
+    fraction: float = Field(default=0.05, ge=0, le=0.05)
+    """Share of a cluster's pruned weights that may come back."""
+    num_windows: int = Field(default=2, ge=1)
+    """Healing windows behind the gradient that chooses them."""
+
+
+class StopLossConfig(Strict):
+    """When waves are undone and when they end."""
+
+    max_rise: float = Field(default=0.03, gt=0)
+    """Rise of perplexity over the last good state beyond which a wave is not good."""
+    patience: int = Field(default=2, ge=1)
+    """Waves in a row that may be not good; then all of them are undone and the waves end."""
+    max_total_rise: float = Field(default=0.03, gt=0)
+    """Rise of perplexity over the dense model beyond which a wave is not good either."""
+
+
+class ShedConfig(Strict):
+    """How much goes in one wave, and from where."""
+
+    fraction: float = Field(default=0.10, gt=0, le=0.10)
+    """Share of a cluster's remaining weights that a wave sheds."""
+    cluster: Literal["linear"] = "linear"
+    """What is thinned evenly: each linear's rows."""
+
+
+class QuantizeFormat(Strict):
+    """Bits of each kind of tensor in the exported file."""
+
+    linears: Literal["q4_0", "q8_0", "f16"] = "q4_0"
+    """The decoder's linears."""
+    embedding: Literal["q4_0", "q8_0", "f16"] = "q8_0"
+    """The embedding and the head."""
+
+
+class RoundingConfig(Strict):
+    """How weights get to the grid."""
+
+    kind: Literal["nearest", "importance", "feedback"] = "importance"
+    """Plain; scales weighted by input power (imatrix); or the same with errors fed forward (GPTQ)."""
+    damping: float = Field(default=0.01, gt=0, le=1)
+    """Share of the mean input power added to every input by `feedback` and by the refit of scales."""
+
+
+class WavesConfig(Strict):
+    """Prune, heal and judge in waves, until the stop-loss or `max_waves`."""
+
+    max_waves: int = Field(default=8, ge=1, le=200)
+    """Waves at most."""
+    shed: ShedConfig = ShedConfig()
+    """How much goes in one wave."""
+    importance: ImportanceConfig = Field(default=WandaConfig(), discriminator="kind")
+    """What goes first."""
+    refit: RefitConfig = RefitConfig()
+    """How the rest takes over its work."""
+    heal: HealConfig = HealConfig()
+    """How the model is mended after each wave."""
+    regrow: RegrowConfig = RegrowConfig()
+    """What a spike of the loss brings back."""
+    stop_loss: StopLossConfig = StopLossConfig()
+    """When waves are undone."""
+
+
+class QuantizeConfig(Strict):
+    """Fewer bits a weight."""
+
+    format: QuantizeFormat = QuantizeFormat()
+    """The type of each kind of tensor."""
+    rounding: RoundingConfig = RoundingConfig()
+    """How weights get to the grid."""
+
+
+class LowRankConfig(Strict):
+    """Low-rank correction of the block scales, merged into them."""
+
+    rank: int = Field(default=4, ge=1, le=256)
+    """Rank of the correction of each linear's scales."""
+    damping: float = Field(default=1e-3, gt=0, le=1)
+    """Pull towards the scales as they are, as a share of each row's mean curvature."""

@@ -1,0 +1,66 @@
+"""What can go wrong while compressing.
+
+```text
+BirdboneError
+└── CompressError
+    ├── NoCalibrationDataError     compress.no_calibration_data
+    ├── SilentInputError           compress.silent_input
+    ├── NonFiniteStatisticsError   compress.non_finite_statistics
+    ├── SingularGramError          compress.singular_gram
+    ├── HealingDivergedError       compress.healing_diverged
+    └── BlockWidthError            compress.block_width
+```
+"""
+
+from __future__ import annotations
+
+from birdbone.core import BirdboneError, ErrorKind
+
+
+class CompressError(BirdboneError):
+    """Root of this room's errors. The model that was handed in is unchanged."""
+
+    code = "compress.failed"
+    kind: ErrorKind = "invalid"
+
+
+class NoCalibrationDataError(CompressError):
+    """There are no calibration windows."""
+
+    code = "compress.no_calibration_data"
+    hint = "Give `data.num_calibration_windows` at least 1 and a source that long."
+
+
+class SilentInputError(CompressError):
+    """A linear's inputs were zero on all calibration text, so nothing can be said of its weights."""
+
+    code = "compress.silent_input"
+    hint = "The layers before it are dead, or the calibration text is far too uniform; use other text."
+
+
+class NonFiniteStatisticsError(CompressError):
+    """A statistic of a layer's inputs came out NaN or infinite."""
+
+    code = "compress.non_finite_statistics"
+    hint = "The model overflows on this text. Load it in float32; if it still does, its weights are damaged."
+
+
+class SingularGramError(CompressError):
+    """The damped Gram matrix of a layer's inputs is not positive definite."""
+
+    code = "compress.singular_gram"
+    hint = "Use more calibration windows, or raise the step's `damping`."
+
+
+class HealingDivergedError(CompressError):
+    """The healing loss became NaN or infinite even at a quarter of the rate."""
+
+    code = "compress.healing_diverged"
+    hint = "Lower `heal.learning_rate`."
+
+
+class BlockWidthError(CompressError):
+    """A matrix has a width that the target format cannot divide into blocks."""
+
+    code = "compress.block_width"
+    hint = "Keep that tensor in a float format (`f16`)."

@@ -1,0 +1,126 @@
+"""One pass over calibration text that gives every statistic the craft needs. Shapes: D in_features, T tokens.
+
+Theory of operation. Wanda's score, the imatrix of GGUF (both E[x²]), and the Hessian of a layer's output error (XᵀX)
+are all functions of one matrix, the Gram matrix of the layer's inputs. It is collected once for every *input group*
+(q, k and v read the same tensor). Only its lower half is accumulated, in column panels, which halves the arithmetic.
+The head is not run. The pass therefore costs little more than a plain forward (`benchmarks/compress/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
+
+from birdbone.compress.errors import NoCalibrationDataError, NonFiniteStatisticsError, SilentInputError
+from birdbone.models import Architecture
+
+PANEL_WIDTH = 192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputStatistics:
+    """Second moments of the inputs of one group of linears: mean of x xᵀ over `num_tokens` tokens, not centred."""
+
+    gram_DD: Float[Tensor, "D D"]
+    num_tokens: int
+
+    @property
+    def mean_square_D(self) -> Float[Tensor, " D"]:
+        """E[x²] of each input: what Wanda and the imatrix use."""
+        return self.gram_DD.diagonal()
+
+
+def collect_statistics(
+    model: PreTrainedModel,
+    architecture: Architecture,
+    windows_NT: Int[Tensor, "N T"],
+    *,
+    batch_size: int = 4,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> dict[str, InputStatistics]:
+    """Return the statistics of every linear's input, by the linear's path; linears of one group share one object.
+
+    Args:
+        windows_NT: calibration tokens. The model runs on them as it is, without gradients, and is left unchanged.
+        progress: called with windows done and windows in all after each batch.
+
+    Raises:
+        NoCalibrationDataError: no windows.
+        NonFiniteStatisticsError, SilentInputError: what the inputs of a layer look like (names the first one).
+    """
+    if windows_NT.numel() == 0:
+        raise NoCalibrationDataError("There are no calibration windows to take statistics on.")
+    grams: dict[str, Tensor] = {}
+    handles = [_watch(model, group.linears[0], grams) for layer in architecture.layers for group in layer.input_groups]
+    try:
+        _stream(model, windows_NT, batch_size, progress)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return _spread(architecture, grams, num_tokens=windows_NT.numel())
+
+
+def statistics_to_tensors(statistics: Mapping[str, InputStatistics], architecture: Architecture) -> dict[str, Tensor]:
+    """Return one tensor a group, named by the group's first linear, ready to be saved."""
+    firsts = [group.linears[0] for layer in architecture.layers for group in layer.input_groups]
+    return {path: statistics[path].gram_DD for path in firsts}
+
+
+def statistics_from_tensors(
+    tensors: Mapping[str, Tensor], architecture: Architecture, *, num_tokens: int
+) -> dict[str, InputStatistics]:
+    """Return what `statistics_to_tensors` was given."""
+    return _share(architecture, tensors, num_tokens=num_tokens)
+
+
+def _watch(model: PreTrainedModel, path: str, grams: dict[str, Tensor]) -> RemovableHandle:
+    def add(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        x_TD = inputs[0].detach().flatten(0, -2).float()
+        if path not in grams:
+            grams[path] = x_TD.new_zeros(x_TD.shape[1], x_TD.shape[1])
+        _accumulate_lower(grams[path], x_TD)
+
+    return model.get_submodule(path).register_forward_pre_hook(add)
+
+
+def _accumulate_lower(gram_DD: Tensor, x_TD: Tensor) -> None:
+    for start in range(0, x_TD.shape[1], PANEL_WIDTH):
+        stop = start + PANEL_WIDTH
+        gram_DD[start:, start:stop].addmm_(x_TD[:, start:].T, x_TD[:, start:stop])
+
+
+@torch.no_grad()
+def _stream(
+    model: PreTrainedModel, windows_NT: Tensor, batch_size: int, progress: Callable[[int, int], None]
+) -> None:
+    body = model.base_model
+    for start in range(0, len(windows_NT), batch_size):
+        body(input_ids=windows_NT[start : start + batch_size], use_cache=False)
+        progress(min(start + batch_size, len(windows_NT)), len(windows_NT))
+
+
+def _spread(architecture: Architecture, grams: dict[str, Tensor], *, num_tokens: int) -> dict[str, InputStatistics]:
+    for path, gram_DD in grams.items():
+        gram_DD.tril_().div_(num_tokens)
+        gram_DD += gram_DD.tril(-1).T
+        if not bool(gram_DD.isfinite().all()):
+            raise NonFiniteStatisticsError(f"The inputs of {path} are not finite on the calibration text.", layer=path)
+        if float(gram_DD.diagonal().max()) == 0.0:
+            raise SilentInputError(f"The inputs of {path} are zero on all of the calibration text.", layer=path)
+    return _share(architecture, grams, num_tokens=num_tokens)
+
+
+def _share(architecture: Architecture, grams: Mapping[str, Tensor], *, num_tokens: int) -> dict[str, InputStatistics]:
+    found = {}
+    for layer in architecture.layers:
+        for group in layer.input_groups:
+            shared = InputStatistics(gram_DD=grams[group.linears[0]], num_tokens=num_tokens)
+            found.update(dict.fromkeys(group.linears, shared))
+    return found

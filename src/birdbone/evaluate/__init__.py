@@ -1,0 +1,62 @@
+"""Judging: whether a model is still good, and what it costs.
+
+Owns: likelihood and perplexity, divergence from a reference, paired statistics, gates and their verdicts, cost.
+Needs: `core`, numpy; torch for what reads tensors.
+
+What needs torch is imported from its own module, so that a recipe's rules can be read and a gate judged without loading
+torch: `birdbone.evaluate.perplexity` (`token_nll`, `Perplexity`, `perplexity_from_nll`) and
+`birdbone.evaluate.divergence` (`divergence`, `model_logits`, `Divergence`).
+"""
+
+from birdbone.evaluate.config import Comparison, EvaluateConfig, GateRule
+from birdbone.evaluate.cost import (
+    DecodeRate,
+    Median,
+    RateComparison,
+    bytes_per_token,
+    bytes_per_token_measurement,
+    decode_rates,
+    median,
+    size_measurements,
+)
+from birdbone.evaluate.errors import (
+    AmbiguousMeasurementError,
+    BadWindowsError,
+    EvaluateError,
+    NonFiniteLogitsError,
+    NoTokensError,
+    TooFewWindowsError,
+    UnknownReadoutError,
+    UnpairedError,
+)
+from birdbone.evaluate.gates import Finding, Outcome, Verdict, judge
+from birdbone.evaluate.statistics import MIN_WINDOWS, PairedRatio, paired_ratio
+
+__all__ = [
+    "MIN_WINDOWS",
+    "AmbiguousMeasurementError",
+    "BadWindowsError",
+    "Comparison",
+    "DecodeRate",
+    "EvaluateConfig",
+    "EvaluateError",
+    "Finding",
+    "GateRule",
+    "Median",
+    "NoTokensError",
+    "NonFiniteLogitsError",
+    "Outcome",
+    "PairedRatio",
+    "RateComparison",
+    "TooFewWindowsError",
+    "UnknownReadoutError",
+    "UnpairedError",
+    "Verdict",
+    "bytes_per_token",
+    "bytes_per_token_measurement",
+    "decode_rates",
+    "judge",
+    "median",
+    "paired_ratio",
+    "size_measurements",
+]

@@ -1,0 +1,74 @@
+"""Errors of the evaluate room.
+
+```text
+EvaluateError
+├── BadWindowsError              evaluate.bad_windows             ids that the model cannot read
+├── NonFiniteLogitsError         evaluate.nonfinite_logits        NaN or infinity where a likelihood should be
+├── UnknownReadoutError          evaluate.unknown_readout         a model whose head cannot be run by parts
+├── UnpairedError                evaluate.unpaired                two results that are not of the same items
+├── TooFewWindowsError           evaluate.too_few_windows         too few for an interval
+├── AmbiguousMeasurementError    evaluate.ambiguous_measurement   two figures of one name
+└── NoTokensError                evaluate.no_tokens               an engine that decoded nothing
+```
+"""
+
+from __future__ import annotations
+
+from birdbone.core import BirdboneError, ErrorKind
+
+
+class EvaluateError(BirdboneError):
+    """A judgement could not be made."""
+
+    code = "evaluate.error"
+    kind: ErrorKind = "invalid"
+
+
+class BadWindowsError(EvaluateError):
+    """The windows have another shape than (N, T), hold ids outside the vocabulary, or are longer than the context."""
+
+    code = "evaluate.bad_windows"
+    hint = "Use the tokenizer that belongs to the model, and a window no longer than its context."
+
+
+class NonFiniteLogitsError(EvaluateError):
+    """A likelihood is NaN or infinite; the message names the first window and position."""
+
+    code = "evaluate.nonfinite_logits"
+    hint = "The model's weights or its last change are broken; go back to the last good state."
+
+
+class UnknownReadoutError(EvaluateError):
+    """The logits of backbone and head, run by parts, are not the model's own."""
+
+    code = "evaluate.unknown_readout"
+    hint = "This architecture does more after its head than Birdbone knows; it cannot be judged yet."
+
+
+class UnpairedError(EvaluateError):
+    """Two results have different shapes, so they cannot be of the same items."""
+
+    code = "evaluate.unpaired"
+    hint = "Measure both on the same windows with the same tokenizer."
+
+
+class TooFewWindowsError(EvaluateError):
+    """There are too few windows for an interval that means something."""
+
+    code = "evaluate.too_few_windows"
+    hint = "Raise `num_heldout_windows`, or use a smaller window."
+
+
+class AmbiguousMeasurementError(EvaluateError):
+    """Two measurements have one name, so a rule cannot know which it is about."""
+
+    code = "evaluate.ambiguous_measurement"
+    hint = "Give each measurement a name of its own."
+
+
+class NoTokensError(EvaluateError):
+    """An engine that was to be timed decoded no token."""
+
+    code = "evaluate.no_tokens"
+    kind: ErrorKind = "internal"
+    hint = "Check that the engine does not stop at once: give it a prompt, and ignore the end-of-text token."

@@ -1,0 +1,247 @@
+"""Write a model as one GGUF file, tensor by tensor, whole or not at all.
+
+Theory of operation: the directory stands before the data, so the tensors are walked twice. The first walk notes names,
+shapes and types; the second writes the bytes. A mapping that loads lazily is therefore asked twice for each tensor, and
+never more than one tensor is held. The order is that of the mapping; nothing in the file depends on time or place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from birdbone.core import write_atomically
+from birdbone.models.gguf.blocks import GgufType, size_bytes
+from birdbone.models.gguf.container import TensorEntry, Value, encode_header, padding
+from birdbone.models.gguf.errors import GgufError, UnsupportedExportError
+from birdbone.models.gguf.metadata import (
+    describe_limits,
+    general_metadata,
+    model_metadata,
+    num_kv_heads_of,
+    rope_factor_tensor,
+)
+from birdbone.models.gguf.names import (
+    family_of,
+    fused_by_head_order,
+    gguf_name,
+    rotary_pair_order,
+    row_order_of,
+)
+from birdbone.models.gguf.tensors import QuantizedTensor, StateTensor, tensor_bytes
+from birdbone.models.gguf.tokenizer import describe_tokenizer_limits, tokenizer_metadata
+
+_EMBEDDING, _HEAD, _ROPE_FACTORS = "token_embd.weight", "output.weight", "rope_freqs.weight"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufReport:
+    """What a written file holds, counted from its directory."""
+
+    path: Path
+    size_bytes: int
+    """The whole file, header included."""
+    num_weights: int
+    """Weights of all tensors as stored; a tied head counts once."""
+    bits_per_weight: float
+    """Bits of all tensor data over `num_weights`, scales and F32 norms included, header not."""
+    bytes_read_per_token: int
+    """Tensor bytes that decoding one token reads: every tensor once, except that of an embedding that is not also the
+    head only one row is read. Without the key-value cache, which grows with the context."""
+    num_tensors_by_type: Mapping[str, int]
+    limits: tuple[str, ...]
+    """What the file cannot carry of this model and its tokenizer, in sentences; empty where it carries all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planned:
+    """A tensor on its way: where it comes from and how it will be stored."""
+
+    source: str
+    entry: TensorEntry
+    type: GgufType
+
+    @property
+    def num_weights(self) -> int:
+        return prod(self.entry.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        return size_bytes(self.type, num_weights=self.num_weights)
+
+
+def write_gguf(
+    path: Path,
+    *,
+    model_config: Any,
+    state_tensors: Mapping[str, StateTensor],
+    tokenizer: PreTrainedTokenizerBase,
+    default_type: GgufType = GgufType.F16,
+    name: str = "",
+    license_name: str = "",
+) -> GgufReport:
+    """Write `path` atomically and return what it holds. The same input gives the same bytes.
+
+    Args:
+        model_config: the Hugging Face config; its `model_type` names the family.
+        state_tensors: state-dict names to fp tensors or `QuantizedTensor`; each is asked for twice and not changed.
+            A head that is tied to the embedding is left out where llama.cpp ties it by itself.
+        default_type: F16 or F32, for matrices that are not yet quantized. Vectors are always F32.
+        name: `general.name`. license_name: `general.license`. Left out when empty.
+
+    Raises:
+        UnsupportedExportError, UnknownTensorError, TokenizerFitError, EncodingError: see `errors`.
+        DiskFullError: no room; a file that was at `path` before is untouched.
+    """
+    if default_type.is_quantized:
+        raise GgufError(f"{default_type.name} needs codes and scales: hand in `quantize_tensor(...)` for each matrix.")
+    tensors = _ExportedTensors(model_config, state_tensors, default_type)
+    metadata = _metadata(model_config, tokenizer, tensors, name=name, license_name=license_name)
+    header = encode_header(metadata, [planned.entry for planned in tensors.plan])
+    with write_atomically(path) as stream:
+        stream.write(header)
+        for planned in tensors.plan:
+            _write_padded(stream, tensor_bytes(tensors.load(planned.source), planned.type), planned)
+    limits = describe_limits(model_config, tensors.family) + describe_tokenizer_limits(tokenizer)
+    return _report(path, tensors, limits)
+
+
+class _ExportedTensors:
+    """The state dict in GGUF's names, values and row order, one tensor at a time."""
+
+    def __init__(self, config: Any, state: Mapping[str, StateTensor], default_type: GgufType) -> None:
+        self.family = family_of(config.model_type)
+        self._config = config
+        self._state = state
+        self._rope_factors = rope_factor_tensor(config)
+        self.plan = tuple(self._make_plan(default_type))
+        _check_whole(self.plan, self._config)
+
+    @property
+    def is_head_tied(self) -> bool:
+        """Whether the file has no head of its own."""
+        return all(planned.entry.name != _HEAD for planned in self.plan)
+
+    def load(self, source: str) -> StateTensor:
+        """Return one tensor as the file holds it: rows in order, norms shifted."""
+        if source == _ROPE_FACTORS:
+            assert self._rope_factors is not None
+            return self._rope_factors
+        tensor, target = self._state[source], gguf_name(source, self.family)
+        if self.family.norm_offset and source.endswith("norm.weight"):
+            return _plain(tensor, source).float() + self.family.norm_offset
+        order = self._row_order(target, tensor.shape[0])
+        if order is None:
+            return tensor
+        return tensor.take_rows(order) if isinstance(tensor, QuantizedTensor) else tensor[order]
+
+    def _make_plan(self, default_type: GgufType) -> Iterator[_Planned]:
+        offset = 0
+        for source in self._sources():
+            tensor = self._rope_factors if source == _ROPE_FACTORS else self._state[source]
+            assert tensor is not None
+            target = source if source == _ROPE_FACTORS else gguf_name(source, self.family)
+            kind = _stored_type(tensor, default_type)
+            entry = TensorEntry(name=target, shape=tuple(tensor.shape), type_id=int(kind), offset=offset)
+            planned = _Planned(source=source, entry=entry, type=kind)
+            offset += planned.size_bytes + padding(planned.size_bytes)
+            yield planned
+
+    def _sources(self) -> Iterator[str]:
+        if self._rope_factors is not None:
+            yield _ROPE_FACTORS
+        is_tied = bool(self._config.tie_word_embeddings) and self.family.can_tie_head
+        for source in self._state:
+            if source.endswith((".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")):
+                continue  # buffers of older checkpoints, derived from the config
+            if not (is_tied and gguf_name(source, self.family) == _HEAD):
+                yield source
+
+    def _row_order(self, target: str, num_rows: int) -> Tensor | None:
+        num_heads = int(self._config.num_attention_heads)
+        match row_order_of(target, self.family):
+            case "rotary_pairs":
+                is_key = target.split(".")[-2] == "attn_k"
+                heads = num_kv_heads_of(self._config) if is_key else num_heads
+                return rotary_pair_order(num_rows, num_heads=heads)
+            case "fused_by_head":
+                return fused_by_head_order(num_rows, num_heads=num_heads)
+            case _:
+                return None
+
+
+def _stored_type(tensor: StateTensor, default_type: GgufType) -> GgufType:
+    if isinstance(tensor, QuantizedTensor):
+        return tensor.type
+    return default_type if tensor.ndim > 1 else GgufType.F32
+
+
+def _plain(tensor: StateTensor, source: str) -> Tensor:
+    if isinstance(tensor, QuantizedTensor):
+        raise UnsupportedExportError(f"{source!r} is a norm; it must stay a plain tensor.")
+    return tensor.to(torch.float32)
+
+
+def _check_whole(plan: tuple[_Planned, ...], config: Any) -> None:
+    names = Counter(planned.entry.name for planned in plan)
+    doubled = [name for name, count in names.items() if count > 1]
+    if doubled or _EMBEDDING not in names:
+        raise GgufError(f"The state dict has {doubled[0]!r} twice." if doubled else "The state dict has no embedding.")
+    num_rows = next(planned.entry.shape[0] for planned in plan if planned.entry.name == _EMBEDDING)
+    if num_rows != config.vocab_size:
+        raise GgufError(f"The embedding has {num_rows} rows, but the config says vocab_size {config.vocab_size}.")
+
+
+def _metadata(
+    config: Any, tokenizer: PreTrainedTokenizerBase, tensors: _ExportedTensors, *, name: str, license_name: str
+) -> dict[str, Value]:
+    general = general_metadata(config, name=name, license_name=license_name, main_type=_main_type(tensors.plan))
+    return general | model_metadata(config) | tokenizer_metadata(tokenizer, vocab_size=int(config.vocab_size))
+
+
+def _main_type(plan: tuple[_Planned, ...]) -> GgufType:
+    """Return the type of most weights inside the layers, as `general.file_type` means it."""
+    weights: Counter[GgufType] = Counter()
+    for planned in plan:
+        if len(planned.entry.shape) > 1 and planned.entry.name.startswith("blk."):
+            weights[planned.type] += planned.num_weights
+    return weights.most_common(1)[0][0] if weights else GgufType.F16
+
+
+def _write_padded(stream: IO[bytes], data: memoryview, planned: _Planned) -> None:
+    if data.nbytes != planned.size_bytes:
+        raise GgufError(
+            f"{planned.source!r} changed between the two walks: {data.nbytes} bytes, not {planned.size_bytes}."
+        )
+    stream.write(data)
+    stream.write(bytes(padding(data.nbytes)))
+
+
+def _report(path: Path, tensors: _ExportedTensors, limits: tuple[str, ...]) -> GgufReport:
+    plan = tensors.plan
+    num_weights = sum(planned.num_weights for planned in plan)
+    num_bytes = sum(planned.size_bytes for planned in plan)
+    return GgufReport(
+        path=path,
+        size_bytes=path.stat().st_size,
+        num_weights=num_weights,
+        bits_per_weight=8 * num_bytes / num_weights,
+        bytes_read_per_token=num_bytes - _unread_embedding_bytes(tensors),
+        num_tensors_by_type=dict(sorted(Counter(planned.type.name for planned in plan).items())),
+        limits=limits,
+    )
+
+
+def _unread_embedding_bytes(tensors: _ExportedTensors) -> int:
+    if tensors.is_head_tied:
+        return 0
+    embedding = next(planned for planned in tensors.plan if planned.entry.name == _EMBEDDING)
+    return embedding.size_bytes - embedding.size_bytes // embedding.entry.shape[0]

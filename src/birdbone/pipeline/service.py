@@ -1,0 +1,213 @@
+"""Use cases: what the doors call. Each opens the database, does one thing, and gives plain values back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from birdbone.core import (
+    Event,
+    Measurement,
+    Workspace,
+    connect,
+    new_run_id,
+    read_events,
+    write_json,
+    write_yaml,
+)
+from birdbone.pipeline import repository
+from birdbone.pipeline.environment import describe_environment
+from birdbone.pipeline.errors import NothingToExportError, RunNotFoundError, RunNotResumableError
+from birdbone.pipeline.recipe import Recipe
+from birdbone.pipeline.repository import RunRow, StepRow
+from birdbone.vault import Garbage, checkout, collect_garbage, delete_ref, open_vault, refs
+from birdbone.watch import choose_num_threads
+
+ProgressListener = Callable[[str, str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A run with its steps and figures."""
+
+    run: RunRow
+    steps: tuple[StepRow, ...]
+    measurements: tuple[Measurement, ...]
+    folder: Path
+
+    @property
+    def artefacts(self) -> dict[str, str]:
+        """Digests by name, the newest of each."""
+        found: dict[str, str] = {}
+        for step in self.steps:
+            found |= (step.result or {}).get("artefacts", {})
+        return found
+
+    def figure(self, name: str, artefact: str | None = None) -> Measurement | None:
+        """Return the newest measurement of that name (on that artefact), or None if it was not measured."""
+        rows = [row for row in self.measurements if row.name == name and artefact in (None, row.artefact)]
+        return rows[-1] if rows else None
+
+
+def start_run(workspace: Workspace, recipe: Recipe, *, listener: ProgressListener) -> str:
+    """Make a run of a recipe, do it to its end, and return its id.
+
+    Threads and dtype are settled now and written into the run, so that a resume computes the same bytes.
+
+    Raises:
+        BirdboneError: a step failed or the run was stopped; its id is in the error's fields, and it can be resumed.
+    """
+    run_id = create_run(workspace, recipe)
+    _execute(workspace, run_id, listener=listener, is_resume=False)
+    return run_id
+
+
+def create_run(workspace: Workspace, recipe: Recipe) -> str:
+    """Store a run that has not begun, its resolved recipe and its environment, and return its id."""
+    settled = settle(workspace, recipe)
+    run_id = new_run_id(recipe.name)
+    folder = workspace.run_folder(run_id)
+    folder.mkdir(parents=True)
+    environment = describe_environment()
+    values = settled.model_dump(mode="json")
+    write_yaml(values, folder / "recipe.yaml")
+    write_json(folder / "environment.json", environment)
+    with connect(workspace.database_url).begin() as connection:
+        repository.insert_run(connection, run_id=run_id, name=recipe.name, recipe=values, environment=environment)
+    return run_id
+
+
+def resume_run(workspace: Workspace, name: str, *, listener: ProgressListener) -> str:
+    """Go on with a run at the step it was in, and return its id.
+
+    Raises:
+        RunNotFoundError, RunNotResumableError: there is none, or it is done.
+    """
+    run = find_run(workspace, name)
+    if run.status == "done":
+        raise RunNotResumableError(f"The run {run.id} is done.", run_id=run.id)
+    _execute(workspace, run.id, listener=listener, is_resume=True)
+    return run.id
+
+
+def settle(workspace: Workspace, recipe: Recipe) -> Recipe:
+    """Return the recipe with threads and dtype filled in: threads from cores and load, dtype by timing."""
+    from birdbone.pipeline.computing import settle_dtype  # torch: only when a run starts
+
+    threads = recipe.num_threads or workspace.config.num_threads or choose_num_threads()
+    dtype = settle_dtype(recipe.dtype, num_threads=threads)
+    return recipe.model_copy(update={"num_threads": threads, "dtype": dtype})
+
+
+def list_runs(workspace: Workspace) -> list[RunRow]:
+    """Return all runs of a workspace, newest first."""
+    with connect(workspace.database_url).connect() as connection:
+        return repository.list_runs(connection)
+
+
+def find_run(workspace: Workspace, name: str) -> RunRow:
+    """Return the run of that id, of that beginning of an id if only one has it, or the newest for `latest`.
+
+    Raises:
+        RunNotFoundError: none, or several.
+    """
+    with connect(workspace.database_url).connect() as connection:
+        found = (
+            repository.list_runs(connection) if name == "latest" else repository.find_runs_by_prefix(connection, name)
+        )
+    exact = [run for run in found if run.id == name] or (found[:1] if name == "latest" else found)
+    if len(exact) != 1:
+        known = ", ".join(run.id for run in found[:5])
+        message = f"No run is called {name!r}." if not exact else f"{len(exact)} runs begin with {name!r}: {known}."
+        raise RunNotFoundError(message)
+    return exact[0]
+
+
+def view_run(workspace: Workspace, name: str) -> RunView:
+    """Return a run with its steps and figures."""
+    run = find_run(workspace, name)
+    with connect(workspace.database_url).connect() as connection:
+        steps = tuple(repository.list_steps(connection, run.id))
+        figures = tuple(repository.list_measurements(connection, run.id))
+    return RunView(run=run, steps=steps, measurements=figures, folder=workspace.run_folder(run.id))
+
+
+def read_log(workspace: Workspace, name: str, *, after_id: int = 0) -> list[Event]:
+    """Return what happened in a run, in order."""
+    run = find_run(workspace, name)
+    with connect(workspace.database_url).connect() as connection:
+        return read_events(connection, topic=run.id, after_id=after_id)
+
+
+def export_run(workspace: Workspace, name: str, destination: Path) -> list[Path]:
+    """Copy what a run made (the GGUF, the model folder, the report, the diff bundle) and return the paths.
+
+    Raises:
+        NothingToExportError: its `judge` step is not done.
+    """
+    view = view_run(workspace, name)
+    if "final" not in view.artefacts:
+        raise NothingToExportError(f"The run {view.run.id} has no judged model yet.", run_id=view.run.id)
+    destination.mkdir(parents=True, exist_ok=True)
+    vault = open_vault(workspace.vault_folder)
+    made = [checkout(vault, view.artefacts["final"], destination / "model")]
+    for source in sorted(view.folder.glob("exports/*")):
+        made.append(Path(shutil.copy2(source, destination / source.name)))
+    for source in (view.folder / "report.html", view.folder / "recipe.yaml"):
+        if source.exists():
+            made.append(Path(shutil.copy2(source, destination / source.name)))
+    if (view.folder / "diff").is_dir():
+        made.append(Path(shutil.copytree(view.folder / "diff", destination / "diff", dirs_exist_ok=True)))
+    return made
+
+
+def remove_runs(workspace: Workspace, names: Sequence[str], *, is_dry_run: bool) -> tuple[list[str], Garbage]:
+    """Forget runs (their rows, folders and branches) and free what no ref needs any more; return ids and what went.
+
+    A run that is not done and is not named keeps everything that it would need to resume only while it is listed here:
+    so garbage is collected only when no unfinished run is left.
+    """
+    chosen = [find_run(workspace, name) for name in names]
+    vault = open_vault(workspace.vault_folder)
+    if not is_dry_run:
+        for run in chosen:
+            _forget(workspace, run)
+    unfinished = [run for run in list_runs(workspace) if run.status != "done" and run.id not in {r.id for r in chosen}]
+    return [run.id for run in chosen], collect_garbage(vault, dry_run=is_dry_run or bool(unfinished))
+
+
+def vault_refs(workspace: Workspace) -> dict[str, str]:
+    """Return every branch and tag of the workspace's vault with the version that it points at."""
+    return refs(open_vault(workspace.vault_folder))
+
+
+def _execute(workspace: Workspace, run_id: str, *, listener: ProgressListener, is_resume: bool) -> None:
+    from birdbone.pipeline.computing import use_machine  # torch and DBOS: only when a run starts
+    from birdbone.pipeline.durable import execute
+    from birdbone.pipeline.worker import Worker
+
+    run = find_run(workspace, run_id)
+    recipe = Recipe.model_validate(run.recipe)
+    use_machine(recipe.num_threads or 1)
+    vault = open_vault(workspace.vault_folder)
+    worker = Worker(workspace=workspace, vault=vault, database_url=workspace.database_url)
+    execute(
+        worker,
+        run_id=run_id,
+        recipe=recipe,
+        database_url=workspace.database_url,
+        listener=listener,
+        is_resume=is_resume,
+    )
+
+
+def _forget(workspace: Workspace, run: RunRow) -> None:
+    vault = open_vault(workspace.vault_folder)
+    for ref in refs(vault):
+        if run.id in ref:
+            delete_ref(vault, ref)
+    with connect(workspace.database_url).begin() as connection:
+        repository.delete_run(connection, run.id)
+    shutil.rmtree(workspace.run_folder(run.id), ignore_errors=True)

@@ -1,0 +1,39 @@
+"""The step `log_activations`: one pass over calibration text gives the statistics that all later steps use."""
+
+from __future__ import annotations
+
+from birdbone.compress.statistics import (
+    InputStatistics,
+    collect_statistics,
+    statistics_from_tensors,
+    statistics_to_tensors,
+)
+from birdbone.models import Architecture, compute_in
+from birdbone.models.tensors import as_token_ids
+from birdbone.pipeline.context import StepContext, StepResult
+from birdbone.pipeline.recipe import LogActivationsStep
+from birdbone.pipeline.steps.materials import keep_tensors, take_array, take_model, take_tensors
+
+
+def run(context: StepContext, settings: LogActivationsStep) -> StepResult:
+    """Store the Gram matrix of every group of linears' inputs, on the dense model."""
+    loaded = take_model(context, context.artefacts["dense"])
+    windows_NT = as_token_ids(take_array(context, "windows", "calibration"))
+    with compute_in(context.recipe.dtype):
+        statistics = collect_statistics(
+            loaded.model,
+            loaded.architecture,
+            windows_NT,
+            batch_size=settings.batch_size,
+            progress=context.progress("activation statistics"),
+        )
+    tensors = statistics_to_tensors(statistics, loaded.architecture)
+    num_tokens = next(iter(statistics.values())).num_tokens
+    artefacts = {"statistics": keep_tensors(context, "statistics", tensors)}
+    return StepResult(artefacts=artefacts, notes={"num_tokens": num_tokens})
+
+
+def take_statistics(context: StepContext, architecture: Architecture) -> dict[str, InputStatistics]:
+    """Return the statistics that this step kept, by the path of each linear."""
+    num_tokens = int(context.notes["log_activations"]["num_tokens"])
+    return statistics_from_tensors(take_tensors(context, "statistics"), architecture, num_tokens=num_tokens)

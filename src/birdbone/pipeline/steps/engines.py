@@ -1,0 +1,74 @@
+"""Figures taken on a GGUF file as loaded in llama.cpp."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from birdbone.core import Measurement
+from birdbone.evaluate import RateComparison, decode_rates, size_measurements
+from birdbone.models.gguf import GgufReport
+from birdbone.models.llamacpp import LlamaCpp, open_engine
+from birdbone.pipeline.context import StepContext
+
+
+def nll_in_llamacpp(context: StepContext, path: Path, windows_NT: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the likelihood of every token but the first of each window in nats, by llama.cpp, shape (N, T - 1)."""
+    report = context.progress("held-out perplexity in llama.cpp")
+    rows = []
+    with open_engine(path, num_ctx=windows_NT.shape[1], num_threads=num_threads(context)) as engine:
+        for number, window_T in enumerate(windows_NT, start=1):
+            rows.append(engine.nll(window_T.tolist()))
+            report(number, len(windows_NT))
+    return np.stack(rows)
+
+
+def compare_decoding(
+    context: StepContext, candidate: Path, baseline: Path, *, num_tokens: int, repeats: int
+) -> RateComparison:
+    """Return the decode rates of two files in the same engine, threads and process, in turns."""
+    threads = num_threads(context)
+    with (
+        open_engine(candidate, num_ctx=num_tokens + 8, num_threads=threads) as ours,
+        open_engine(baseline, num_ctx=num_tokens + 8, num_threads=threads) as theirs,
+    ):
+        report = context.progress("decode rate in llama.cpp")
+        num_turns = 0
+
+        def turn(engine: LlamaCpp) -> int:
+            nonlocal num_turns
+            num_turns += 1
+            engine.generate_greedy([0], num_tokens)
+            report(num_turns, 2 * (repeats + 1))
+            return num_tokens
+
+        return decode_rates(lambda: turn(ours), lambda: turn(theirs), repeats=repeats)
+
+
+def num_threads(context: StepContext) -> int:
+    """Return the threads that the run was given when it started."""
+    return context.recipe.num_threads or 1
+
+
+def engine_name(context: StepContext) -> str:
+    """Return engine and threads, as the method of a figure names them."""
+    return f"llama.cpp, {num_threads(context)} thread(s)"
+
+
+def file_figures(report: GgufReport, *, artefact: str, num_weights: int) -> tuple[Measurement, ...]:
+    """Return size, bits a weight and bytes read a token of a GGUF file as stored.
+
+    Args:
+        num_weights: weights of the dense model.
+    """
+    bytes_read = Measurement(
+        name="bytes_per_token",
+        value=float(report.bytes_read_per_token),
+        unit="byte/token",
+        basis="estimated",
+        method="tensor bytes in the file's directory, each read once a token; no key-value cache",
+        artefact=artefact,
+    )
+    return (*size_measurements(artefact=artefact, size_bytes=report.size_bytes, num_weights=num_weights), bytes_read)

@@ -1,0 +1,103 @@
+"""The step `judge`: the exported file, as llama.cpp loads it, against the dense F16 file in the same engine.
+
+A candidate that fails its gate is rejected and the run goes back to `quantize` with the good state before. When the
+dense model itself fails the gate at this many bits, there is nothing left to go back to: the last good state is exported
+in F16, and the verdict says why.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from birdbone.core import Measurement
+from birdbone.evaluate import judge, paired_ratio
+from birdbone.models.gguf import write_gguf
+from birdbone.pipeline.context import StepContext, StepResult
+from birdbone.pipeline.recipe import JudgeStep
+from birdbone.pipeline.steps.engines import compare_decoding, engine_name, file_figures, nll_in_llamacpp
+from birdbone.pipeline.steps.good_states import good_states
+from birdbone.pipeline.steps.materials import summarise, take_array, take_file, take_model
+from birdbone.vault import put_file
+
+
+def run(context: StepContext, settings: JudgeStep) -> StepResult:
+    """Measure the exported file, give the verdict, and choose what the run exports."""
+    candidate = take_file(context, "gguf")
+    digest = context.artefacts["gguf"]
+    figures = [*_quality(context, candidate, digest), *_speed(context, settings, candidate, digest)]
+    ours = [figure for figure in figures if figure.artefact == digest]
+    theirs = [figure for figure in (*context.figures, *figures) if figure.artefact == context.artefacts["dense_gguf"]]
+    verdict = judge(context.recipe.evaluate.gate, ours, theirs)
+    notes: dict[str, Any] = {"verdict": asdict(verdict), "wave": _wave(context)}
+    if verdict.outcome != "fail":
+        return _accept(context, candidate, digest, figures, notes)
+    notes["is_rejected"] = True
+    if int(_wave(context)) > 0:
+        return StepResult(measurements=tuple(figures), notes=notes, go_back_to="quantize")
+    return _fall_back(context, figures, notes)
+
+
+def _quality(context: StepContext, path: Path, digest: str) -> list[Measurement]:
+    nll_NT = nll_in_llamacpp(context, path, take_array(context, "windows", "heldout"))
+    baseline_NT = take_array(context, "likelihoods", "dense_gguf")
+    settings = context.recipe.evaluate
+    ratio = paired_ratio(nll_NT, baseline_NT, seed=settings.seed, num_resamples=settings.num_resamples)
+    return [
+        summarise(context, nll_NT).measurement(artefact=digest, name="perplexity_gguf"),
+        ratio.measurement(artefact=digest),
+    ]
+
+
+def _speed(context: StepContext, settings: JudgeStep, path: Path, digest: str) -> list[Measurement]:
+    baseline = take_file(context, "dense_gguf")
+    rates = compare_decoding(context, path, baseline, num_tokens=settings.decode_tokens, repeats=settings.repeats)
+    engine = engine_name(context)
+    return [
+        *rates.candidate.measurements(artefact=digest, engine=engine),
+        *rates.baseline.measurements(artefact=context.artefacts["dense_gguf"], engine=engine),
+        rates.measurement(artefact=digest, engine=engine),
+    ]
+
+
+def _wave(context: StepContext) -> int:
+    """Return the wave of the candidate: that of the newest `quantize`."""
+    return int([notes["wave"] for label, notes in context.notes.items() if label.startswith("quantize")][-1])
+
+
+def _accept(
+    context: StepContext, path: Path, digest: str, figures: list[Measurement], notes: dict[str, Any]
+) -> StepResult:
+    notes["exported"] = _publish(context, path, suffix="q4_0")
+    artefacts = {"final": context.artefacts["candidate"], "final_gguf": digest}
+    return StepResult(artefacts=artefacts, measurements=tuple(figures), notes=notes)
+
+
+def _fall_back(context: StepContext, figures: list[Measurement], notes: dict[str, Any]) -> StepResult:
+    state = good_states(context)[-1]
+    loaded = take_model(context, state.artefact)
+    path = context.scratch / f"{context.recipe.name}-f16.gguf"
+    report = write_gguf(
+        path,
+        model_config=loaded.model.config,
+        state_tensors=loaded.model.state_dict(),
+        tokenizer=loaded.tokenizer,
+        name=str(context.notes["seed"]["name"]),
+    )
+    digest = put_file(context.vault, path, kind="gguf")
+    figures += file_figures(report, artefact=digest, num_weights=int(context.notes["seed"]["num_weights"]))
+    notes["exported"] = _publish(context, path, suffix="f16")
+    notes["fell_back_to_wave"] = state.wave
+    artefacts = {"final": state.artefact, "final_gguf": digest}
+    return StepResult(artefacts=artefacts, measurements=tuple(figures), notes=notes)
+
+
+def _publish(context: StepContext, path: Path, *, suffix: str) -> str:
+    """Copy the file to the run's `exports/` folder and return its name there."""
+    folder = context.run_folder / "exports"
+    folder.mkdir(exist_ok=True)
+    name = f"{context.recipe.name}-{suffix}.gguf"
+    shutil.copyfile(path, folder / name)
+    return name

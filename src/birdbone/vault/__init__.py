@@ -1,0 +1,90 @@
+"""The vault: content-addressed versions of models, masks, datasets and reports, each byte checked before it is used.
+
+Owns: the store in a folder (`objects/`, `refs/`), artefacts and their manifests, versions, refs and their log,
+checkout, verification and garbage collection, the diff of two versions and its bundle for a reviewer.
+Needs: `core`, NumPy, blake3. No torch; a tensor is bytes with a name, a dtype and a shape.
+"""
+
+from birdbone.vault.artefacts import checkout, put_file, put_folder
+from birdbone.vault.bundle import LayerDiff, group_by_layer, write_diff_bundle
+from birdbone.vault.diff import ManifestDiff, NameDiff, TensorDiff, diff_manifests, diff_tensors
+from birdbone.vault.errors import (
+    AmbiguousNameError,
+    BadNameError,
+    BadRecordError,
+    BadSafetensorsError,
+    CorruptObjectError,
+    DestinationNotEmptyError,
+    MissingObjectError,
+    ReadOnlyVaultError,
+    RefConflictError,
+    SourceChangedError,
+    TruncatedSafetensorsError,
+    UnknownNameError,
+    UnsupportedFileError,
+    UnsupportedFormatError,
+    VaultBusyError,
+    VaultError,
+)
+from birdbone.vault.folder import Vault, open_vault
+from birdbone.vault.history import commit, log
+from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_artefact
+from birdbone.vault.records import Lineage, Manifest, PlainFile, TensorEntry, TensorFile, Version
+from birdbone.vault.refs import RefMove, delete_ref, move_ref, read_head, read_ref, read_reflog, refs, set_head
+from birdbone.vault.upkeep import Garbage, Verification, collect_garbage, verify
+
+__all__ = [
+    "AmbiguousNameError",
+    "BadNameError",
+    "BadRecordError",
+    "BadSafetensorsError",
+    "CorruptObjectError",
+    "DestinationNotEmptyError",
+    "Garbage",
+    "LayerDiff",
+    "Lineage",
+    "Manifest",
+    "ManifestDiff",
+    "MissingObjectError",
+    "NameDiff",
+    "PlainFile",
+    "ReadOnlyVaultError",
+    "RefConflictError",
+    "RefMove",
+    "SourceChangedError",
+    "TensorDiff",
+    "TensorEntry",
+    "TensorFile",
+    "TruncatedSafetensorsError",
+    "UnknownNameError",
+    "UnsupportedFileError",
+    "UnsupportedFormatError",
+    "Vault",
+    "VaultBusyError",
+    "VaultError",
+    "Verification",
+    "Version",
+    "checkout",
+    "collect_garbage",
+    "commit",
+    "delete_ref",
+    "diff_manifests",
+    "diff_tensors",
+    "group_by_layer",
+    "log",
+    "move_ref",
+    "open_vault",
+    "put_file",
+    "put_folder",
+    "read_head",
+    "read_manifest",
+    "read_ref",
+    "read_reflog",
+    "read_version",
+    "refs",
+    "resolve",
+    "resolve_artefact",
+    "set_head",
+    "verify",
+    "write_diff_bundle",
+]
