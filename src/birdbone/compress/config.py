@@ -29,7 +29,7 @@ class RefitConfig(Strict):
 
     num_iterations: int = Field(default=20, ge=1, le=1000)
     """Conjugate-gradient steps a linear."""
-    damping: float = Field(default=0.01, gt=0, le=1)
+    damping: float = Field(default=0.01, ge=1e-6, le=1)
     """Share of the mean input power that is added to every input."""
 
 
@@ -39,9 +39,9 @@ class HealConfig(Strict):
     kind: Literal["blockwise"] = "blockwise"
     num_steps: int = Field(default=300, ge=0, le=100_000)
     """Optimiser steps a wave, spread evenly over the blocks; 0 leaves healing out."""
-    num_windows: int = Field(default=16, ge=1)
+    num_windows: int = Field(default=16, ge=1, le=1_000_000)
     """Healing windows that a wave draws."""
-    batch_size: int = Field(default=2, ge=1)
+    batch_size: int = Field(default=2, ge=1, le=65_536)
     """Windows a step."""
     learning_rate: float = Field(default=1e-4, gt=0, le=0.1)
     """Peak rate of Adam; falls to a tenth over the block's steps."""
@@ -50,22 +50,22 @@ class HealConfig(Strict):
 class RegrowConfig(Strict):
     """What a loss spike lets come back."""
 
-    spike: float = Field(default=0.03, gt=0)
+    spike: float = Field(default=0.03, gt=0, le=1000)
     """Rise of perplexity over the last good state that counts as a spike."""
     fraction: float = Field(default=0.05, ge=0, le=0.05)
     """Share of a cluster's pruned weights that may come back."""
-    num_windows: int = Field(default=2, ge=1)
+    num_windows: int = Field(default=2, ge=1, le=1_000_000)
     """Healing windows behind the gradient that chooses them."""
 
 
 class StopLossConfig(Strict):
     """When waves are undone and when they end."""
 
-    max_rise: float = Field(default=0.03, gt=0)
+    max_rise: float = Field(default=0.03, gt=0, le=1000)
     """Rise of perplexity over the last good state beyond which a wave is not good."""
-    patience: int = Field(default=2, ge=1)
+    patience: int = Field(default=2, ge=1, le=200)
     """Waves in a row that may be not good; then all of them are undone and the waves end."""
-    max_total_rise: float = Field(default=0.03, gt=0)
+    max_total_rise: float = Field(default=0.03, gt=0, le=1000)
     """Rise of perplexity over the dense model beyond which a wave is not good either."""
 
 
@@ -92,7 +92,7 @@ class RoundingConfig(Strict):
 
     kind: Literal["nearest", "importance", "feedback"] = "importance"
     """Plain; scales weighted by input power (imatrix); or the same with errors fed forward (GPTQ)."""
-    damping: float = Field(default=0.01, gt=0, le=1)
+    damping: float = Field(default=0.01, ge=1e-6, le=1)
     """Share of the mean input power added to every input by `feedback` and by the refit of scales."""
 
 
@@ -125,9 +125,15 @@ class QuantizeConfig(Strict):
 
 
 class LowRankConfig(Strict):
-    """Low-rank correction of the block scales, merged into them."""
+    """Low-rank correction of the block scales, learned block by block and merged into them."""
 
     rank: int = Field(default=4, ge=1, le=256)
     """Rank of the correction of each linear's scales."""
-    damping: float = Field(default=1e-3, gt=0, le=1)
-    """Pull towards the scales as they are, as a share of each row's mean curvature."""
+    num_steps: int = Field(default=16, ge=1, le=10_000)
+    """Optimiser steps a block."""
+    num_windows: int = Field(default=16, ge=1)
+    """Healing windows that it learns on."""
+    batch_size: int = Field(default=2, ge=1)
+    """Windows a step."""
+    learning_rate: float = Field(default=2e-3, gt=0, le=1)
+    """Peak rate of Adam."""

@@ -8,7 +8,8 @@ BirdboneError
     ├── NonFiniteStatisticsError   compress.non_finite_statistics
     ├── SingularGramError          compress.singular_gram
     ├── HealingDivergedError       compress.healing_diverged
-    └── BlockWidthError            compress.block_width
+    ├── BlockWidthError            compress.block_width
+    └── WeightRangeError           compress.weight_range
 ```
 """
 
@@ -18,7 +19,7 @@ from birdbone.core import BirdboneError, ErrorKind
 
 
 class CompressError(BirdboneError):
-    """Root of this room's errors. The model that was handed in is unchanged."""
+    """Root of this room's errors. The model that was handed in is unchanged, but for healing that diverged half-way."""
 
     code = "compress.failed"
     kind: ErrorKind = "invalid"
@@ -53,7 +54,7 @@ class SingularGramError(CompressError):
 
 
 class HealingDivergedError(CompressError):
-    """The healing loss became NaN or infinite even at a quarter of the rate."""
+    """A block's healing loss became NaN or infinite even at a quarter of the rate; the blocks below it are healed."""
 
     code = "compress.healing_diverged"
     hint = "Lower `heal.learning_rate`."
@@ -64,3 +65,10 @@ class BlockWidthError(CompressError):
 
     code = "compress.block_width"
     hint = "Keep that tensor in a float format (`f16`)."
+
+
+class WeightRangeError(CompressError):
+    """A weight is NaN, infinite or beyond what a block format can hold."""
+
+    code = "compress.weight_range"
+    hint = "The weights are damaged: load the model again, or lower the healing rate."

@@ -20,7 +20,7 @@ StepFunction = Callable[[StepContext, Any], StepResult]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepKind:
-    """One kind of step: the module in `pipeline/steps/` whose function `run` does it, and whether another round is due."""
+    """One kind of step: the module in `pipeline/steps/` that does it, and whether another round is due."""
 
     module: str
     has_next_round: Callable[[Any, Sequence[StepResult]], bool]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from birdbone.core import Measurement, Strict
 from birdbone.pipeline.recipe import Recipe
 from birdbone.vault import Vault
@@ -16,11 +18,11 @@ from birdbone.watch import MetricSink
 class StepResult(Strict):
     """What a step gives: plain data, so that it can be kept and given again after a crash."""
 
-    artefacts: dict[str, str] = {}
+    artefacts: dict[str, str] = Field(default_factory=dict)
     """Digests in the vault, by the name under which later steps find them."""
     measurements: tuple[Measurement, ...] = ()
     """Figures, each taken on a stored artefact."""
-    notes: dict[str, Any] = {}
+    notes: dict[str, Any] = Field(default_factory=dict)
     """Plain facts for later steps and for the report."""
     go_back_to: str | None = None
     """Kind of an earlier step from which the run has to go on, such as after a failed gate."""
@@ -48,7 +50,7 @@ class StepContext:
     """Notes of earlier steps, by label, in the order in which they ran."""
     figures: tuple[Measurement, ...] = ()
     """Figures of earlier steps."""
-    report_progress: Callable[[str, int, int], None] = lambda what, done, total: None
+    report_progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
 
     def with_artefacts(self, artefacts: dict[str, str]) -> StepContext:
         """Return the same context with more artefacts, for a step that loads again what it has just stored."""

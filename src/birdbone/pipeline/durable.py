@@ -3,7 +3,7 @@
 Theory of operation. A run is one DBOS workflow whose id is the run's id; every step, and every wave, is one DBOS step
 whose result is plain data. When the process dies, the workflow stays PENDING in the database. The next process that
 opens the run (same executor id) replays the workflow: finished steps give their stored results, the step that was in
-hand runs again from its start, and because steps are pure functions of artefacts and settings it ends in the same bytes.
+hand runs again from its start, and as steps are pure functions of artefacts and settings it ends in the same bytes.
 
 Three rules keep that true:
 
@@ -74,7 +74,7 @@ def execute(
     run_id: str,
     recipe: Recipe,
     database_url: str,
-    listener: ProgressListener = lambda label, what, done, total: None,
+    listener: ProgressListener = lambda _label, _what, _done, _total: None,
     is_resume: bool,
 ) -> None:
     """Run a recipe to its end, or go on with it; return when it is done.

@@ -7,7 +7,6 @@ import importlib.util
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,13 +72,9 @@ def _version(package: str) -> str | None:
 
 def _check_python() -> Check:
     found = platform.python_version()
-    if sys.version_info < (3, 11):
-        return Check(
-            name="Python",
-            health="fault",
-            found=found,
-            fix="Install Python 3.11 or newer and make the environment again.",
-        )
+    if tuple(int(part) for part in platform.python_version_tuple()[:2]) < (3, 11):
+        fix = "Install Python 3.11 or newer and make the environment again."
+        return Check(name="Python", health="fault", found=found, fix=fix)
     return Check(name="Python", health="ok", found=found)
 
 

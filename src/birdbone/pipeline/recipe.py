@@ -28,6 +28,8 @@ class LogActivationsStep(Strict):
     kind: Literal["log_activations"]
     batch_size: int = Field(default=4, ge=1)
     """Windows that go through the model at once."""
+    first_token_share: float | None = Field(default=0.1, gt=0, le=10)
+    """Input power of the windows' first tokens (attention sinks) as a share of all others'; null: as they come."""
 
 
 class WavesStep(WavesConfig):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +41,7 @@ def fit(
         sink: receives each step's loss as `name`.
 
     Raises:
-        DivergedError: no finite loss at any rate tried; the parameters are as they were.
+        DivergedError: no rate tried kept loss and gradients finite; the parameters are as they were.
     """
     start = [parameter.detach().clone() for parameter in parameters]
     for attempt in range(config.max_restarts + 1):
@@ -51,6 +52,21 @@ def fit(
             return FitResult(losses=tuple(losses), num_restarts=attempt)
         _restore(parameters, start)
     raise DivergedError(f"The loss was not finite at any rate down to {rate:.3g}.", learning_rate=rate)
+
+
+@contextmanager
+def trainable(parameters: Sequence[Parameter]) -> Iterator[None]:
+    """Let the parameters gather gradients of their own in the block; after it, `requires_grad` and `grad` are as before."""
+    before = [(parameter.requires_grad, parameter.grad) for parameter in parameters]
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+            parameter.grad = None
+        yield
+    finally:
+        for parameter, (requires_grad, grad) in zip(parameters, before, strict=True):
+            parameter.requires_grad_(requires_grad)
+            parameter.grad = grad
 
 
 def _descend(
@@ -71,10 +87,12 @@ def _descend(
         if not bool(loss.isfinite()):
             return None
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
+        if not bool(norm.isfinite()):  # a finite loss may have a NaN gradient, and the last update has no loss after it
+            return None
         optimiser.step()
         after_step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     return losses
 
 

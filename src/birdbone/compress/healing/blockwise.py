@@ -3,7 +3,8 @@
 Theory of operation. Two streams of hidden states run through the decoder side by side: the dense model's and the pruned
 one's. At each block the pruned block, fed with what it will really see, learns for a few steps to give the dense
 block's output; then both streams move on. Only one block needs gradients at a time, the target is exact at every
-depth, and damage done below is mended above. After each update the mask is put back on: no shed weight revives.
+depth, and damage done below is mended above. After each update the mask is put back on: no shed weight revives. A block
+that its steps left worse than they found it (the rate was too high) is put back: healing never hurts a block.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from torch.nn import Parameter
 from transformers import PreTrainedModel
 
 from birdbone.compress.config import HealConfig
-from birdbone.compress.errors import HealingDivergedError
-from birdbone.models import Architecture, BlockContext, capture_block_inputs, run_block
+from birdbone.compress.errors import HealingDivergedError, NoCalibrationDataError
+from birdbone.compress.streams import Streams, advance, mean_relative_error, open_streams, relative_error
+from birdbone.models import Architecture, run_block
 from birdbone.train import DivergedError, FitConfig
-from birdbone.train.loop import fit
+from birdbone.train.loop import fit, trainable
 from birdbone.watch import MetricSink
 
 Masks = Mapping[str, Bool[Tensor, "F D"]]
@@ -37,12 +39,12 @@ class HealReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Streams:
-    """Hidden states entering the current block, one tensor a batch, and what every block receives beside them."""
+class _HealedBlock:
+    """Outputs of a block after its steps, and its error before and after them."""
 
-    dense: list[Tensor]
-    pruned: list[Tensor]
-    context: BlockContext
+    outputs: list[Tensor]
+    error_before: float
+    error_after: float
 
 
 def heal_blocks(
@@ -53,7 +55,7 @@ def heal_blocks(
     windows_NT: Int[Tensor, "N T"],
     masks: Masks,
     config: HealConfig,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
     sink: MetricSink | None = None,
 ) -> HealReport:
     """Teach each block of `pruned` to give the outputs of `dense`, in place, and report the error of each.
@@ -65,105 +67,98 @@ def heal_blocks(
         sink: receives each block's error after healing as `healing_error`, its index as the step.
 
     Raises:
-        HealingDivergedError: a block's loss was not finite at any rate (names the block).
-    Source: block-wise reconstruction as in Frantar et al. 2022 (OBC), arXiv:2208.11580, sec. 4; the loss is relative to
-    each token's norm, because a few tokens carry activations a thousand times the rest.
+        NoCalibrationDataError: no windows.
+        HealingDivergedError: a block's loss was not finite at any rate (names the block). That block and those above it
+            are as they were, those below it are healed.
+    Source: block-wise reconstruction as in Frantar et al. 2022 (OBC), arXiv:2208.11580, sec. 4; the loss is that of
+    `streams.relative_error`.
     """
-    streams = _open_streams(pruned, dense, architecture, windows_NT, config.batch_size)
+    if windows_NT.numel() == 0:
+        raise NoCalibrationDataError("There are no windows to heal on.", hint="Give `heal.num_windows` at least 1.")
+    streams = open_streams(pruned, dense, architecture, windows_NT, config.batch_size)
     steps = _steps_per_block(config.num_steps, architecture.num_layers)
-    before, after = [], []
+    healed: list[_HealedBlock] = []
     for index in range(architecture.num_layers):
-        targets = _advance(dense, architecture, index, streams.dense, streams.context)
-        before.append(_mean_error(pruned, architecture, index, streams, targets))
-        _heal_block(pruned, architecture, index, streams, targets, masks=masks, config=config, num_steps=steps[index])
-        outputs = _advance(pruned, architecture, index, streams.pruned, streams.context)
-        after.append(_relative_error_of(outputs, targets))
-        streams = _Streams(dense=targets, pruned=outputs, context=streams.context)
+        targets = advance(dense, architecture, index, streams.dense, streams.context)
+        block = _heal_block(
+            pruned, architecture, index, streams, targets, masks=masks, config=config, num_steps=steps[index]
+        )
+        healed.append(block)
+        streams = Streams(dense=targets, student=block.outputs, context=streams.context)
         if sink is not None:
-            sink.log("healing_error", after[-1], step=index)
+            sink.log("healing_error", block.error_after, step=index)
         progress(index + 1, architecture.num_layers)
-    return HealReport(errors_before=tuple(before), errors_after=tuple(after), num_steps=sum(steps))
+    return _report(healed, num_steps=sum(steps))
 
 
-def relative_error(output_BTD: Tensor, target_BTD: Tensor) -> Tensor:
-    """Return the mean over tokens of the squared error as a share of the target's squared norm."""
-    error_BT = (output_BTD - target_BTD).square().sum(dim=-1)
-    return (error_BT / target_BTD.square().sum(dim=-1).clamp_min(1e-12)).mean()
-
-
-def _open_streams(
-    pruned: PreTrainedModel, dense: PreTrainedModel, architecture: Architecture, windows_NT: Tensor, batch_size: int
-) -> _Streams:
-    size = min(batch_size, len(windows_NT))
-    batches = [windows_NT[start : start + size] for start in range(0, len(windows_NT) - size + 1, size)]
-    with torch.no_grad():
-        captured = [capture_block_inputs(dense, architecture, batch) for batch in batches]
-        ours = [capture_block_inputs(pruned, architecture, batch)[0] for batch in batches]
-    return _Streams(dense=[hidden for hidden, _ in captured], pruned=ours, context=captured[0][1])
+def _report(healed: list[_HealedBlock], *, num_steps: int) -> HealReport:
+    return HealReport(
+        errors_before=tuple(block.error_before for block in healed),
+        errors_after=tuple(block.error_after for block in healed),
+        num_steps=num_steps,
+    )
 
 
 def _steps_per_block(num_steps: int, num_blocks: int) -> list[int]:
     return [num_steps * (index + 1) // num_blocks - num_steps * index // num_blocks for index in range(num_blocks)]
 
 
-@torch.no_grad()
-def _advance(
-    model: PreTrainedModel, architecture: Architecture, index: int, hidden: list[Tensor], context: BlockContext
-) -> list[Tensor]:
-    return [run_block(model, architecture, index, hidden_BTD=batch, context=context) for batch in hidden]
-
-
-def _mean_error(
-    model: PreTrainedModel, architecture: Architecture, index: int, streams: _Streams, targets: list[Tensor]
-) -> float:
-    return _relative_error_of(_advance(model, architecture, index, streams.pruned, streams.context), targets)
-
-
-def _relative_error_of(outputs: list[Tensor], targets: list[Tensor]) -> float:
-    errors = [float(relative_error(output, target)) for output, target in zip(outputs, targets, strict=True)]
-    return sum(errors) / len(errors)
-
-
 def _heal_block(
     model: PreTrainedModel,
     architecture: Architecture,
     index: int,
-    streams: _Streams,
+    streams: Streams,
     targets: list[Tensor],
     *,
     masks: Masks,
     config: HealConfig,
     num_steps: int,
-) -> None:
+) -> _HealedBlock:
     parameters, masked = _block_parameters(model, architecture, index, masks)
+    _put_masks_on(masked)
+    start = [parameter.detach().clone() for parameter in parameters]
+    outputs = advance(model, architecture, index, streams.student, streams.context)
+    before = mean_relative_error(outputs, targets)
 
     def loss_of_step(step: int) -> Tensor:
         batch = step % len(targets)
-        hidden_BTD = streams.pruned[batch]
-        output = run_block(model, architecture, index, hidden_BTD=hidden_BTD, context=streams.context)
+        output = run_block(model, architecture, index, hidden_BTD=streams.student[batch], context=streams.context)
         return relative_error(output, targets[batch])
 
+    _fit_block(index, parameters, loss_of_step, masked=masked, rate=config.learning_rate, num_steps=num_steps)
+    healed = advance(model, architecture, index, streams.student, streams.context)
+    after = mean_relative_error(healed, targets)
+    if not after <= before:
+        _put_back(parameters, start)
+        return _HealedBlock(outputs=outputs, error_before=before, error_after=before)
+    return _HealedBlock(outputs=healed, error_before=before, error_after=after)
+
+
+def _fit_block(
+    index: int,
+    parameters: list[Parameter],
+    loss_of_step: Callable[[int], Tensor],
+    *,
+    masked: list[tuple[Parameter, Tensor]],
+    rate: float,
+    num_steps: int,
+) -> None:
     try:
-        fit(
-            parameters,
-            loss_of_step,
-            FitConfig(num_steps=num_steps, learning_rate=config.learning_rate),
-            after_step=lambda: _put_masks_on(masked),
-        )
+        with trainable(parameters):
+            fit(
+                parameters,
+                loss_of_step,
+                FitConfig(num_steps=num_steps, learning_rate=rate),
+                after_step=lambda: _put_masks_on(masked),
+            )
     except DivergedError as error:
         raise HealingDivergedError(f"Healing of block {index} diverged.", block=index) from error
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(False)
-            parameter.grad = None
 
 
 def _block_parameters(
     model: PreTrainedModel, architecture: Architecture, index: int, masks: Masks
 ) -> tuple[list[Parameter], list[tuple[Parameter, Tensor]]]:
     parameters = list(model.get_submodule(architecture.layer_path(index)).parameters())
-    for parameter in parameters:
-        parameter.requires_grad_(True)
     paths = [slot.path for slot in architecture.layers[index].linears if slot.path in masks]
     masked = [(model.get_parameter(f"{path}.weight"), masks[path]) for path in paths]
     return parameters, masked
@@ -173,3 +168,9 @@ def _block_parameters(
 def _put_masks_on(masked: list[tuple[Parameter, Tensor]]) -> None:
     for parameter, mask_FD in masked:
         parameter.mul_(mask_FD)
+
+
+@torch.no_grad()
+def _put_back(parameters: list[Parameter], values: list[Tensor]) -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)

@@ -1,6 +1,5 @@
-"""Low-rank factors: what they can say of a matrix, and merging them where that costs nothing."""
+"""Low-rank factors, learned where rounding hurt and merged where that costs nothing."""
 
-from birdbone.compress.lowrank.scales import MergeResult, merge_low_rank_scales
-from birdbone.compress.lowrank.svd import truncate
+from birdbone.compress.lowrank.scales import MergeReport, merge_low_rank_scales
 
-__all__ = ["MergeResult", "merge_low_rank_scales", "truncate"]
+__all__ = ["MergeReport", "merge_low_rank_scales"]

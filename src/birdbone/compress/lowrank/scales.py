@@ -1,58 +1,193 @@
-"""A low-rank correction of a quantized matrix, merged into its block scales.
+"""Low-rank correction of a quantized model, learned block by block and merged into its block scales.
 
 Theory of operation. A dense low-rank correction of an INT4 matrix has no place in the file: added to the weights and
-rounded again, it is rounded away; kept beside them, it costs bytes and a second product a layer. The scales are the one
-real-valued part of a block format. So the correction is sought there: the scales that minimise the output error (one
-small solve a row) give a relative change of every scale; its best approximation of a few ranks is kept, which drops
-what is noise of the calibration text; and it is merged by scaling the scales. The file keeps its size and its kernels.
-Shapes: F out_features, D in_features, B blocks a row.
+rounded again, it is rounded away; kept beside them, it costs bytes and a second product a layer. What a block format has
+in real numbers is its scales. So each linear gets factors U and V of rank r, and its scales S become S * (1 + U V). The
+factors (and the norms, which the file keeps in float) learn to give the dense block's output from what the quantized
+block will really see, block after block. Then they are merged: the file keeps its size, its codes and its kernels. A
+block that the merge left worse keeps its scales.
+Shapes: F out_features, D in_features, G blocks of 32 a row, R rank, N windows, T tokens.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.func import functional_call
+from torch.nn import Parameter
+from transformers import PreTrainedModel
 
 from birdbone.compress.config import LowRankConfig
-from birdbone.compress.lowrank.svd import truncate
-from birdbone.compress.quantize import output_error, refit_scales
+from birdbone.compress.errors import HealingDivergedError, NoCalibrationDataError
+from birdbone.compress.quantize import BLOCK_SIZE
+from birdbone.compress.streams import Streams, advance, mean_relative_error, open_streams, relative_error
+from birdbone.models import Architecture
 from birdbone.models.gguf import QuantizedTensor
+from birdbone.train import DivergedError, FitConfig
+from birdbone.train.loop import fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MergeResult:
-    """The matrix after the merge, and its mean squared output error on the calibration text before and after."""
+class MergeReport:
+    """Each block's output error against the dense model before and after the merge, and how many blocks took it."""
+
+    quantized: Mapping[str, QuantizedTensor]
+    errors_before: tuple[float, ...]
+    errors_after: tuple[float, ...]
+    num_merged: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Factors:
+    """Factors of one linear's scales: U starts at zero, so that learning starts from the scales as they are."""
 
     quantized: QuantizedTensor
-    error_before: float
-    error_after: float
-    is_merged: bool
+    left_FR: Parameter
+    right_RG: Parameter
+
+    def scales(self) -> Float[Tensor, "F G"]:
+        return self.quantized.scales * (1 + self.left_FR @ self.right_RG)
+
+    def weight(self) -> Float[Tensor, "F D"]:
+        return self.quantized.codes.float() * self.scales().repeat_interleave(BLOCK_SIZE, dim=1)
+
+    def merged(self) -> QuantizedTensor:
+        scales = self.scales().detach().half().float()
+        return QuantizedTensor(type=self.quantized.type, codes=self.quantized.codes, scales=scales)
 
 
 def merge_low_rank_scales(
-    w_FD: Float[Tensor, "F D"],
-    quantized: QuantizedTensor,
-    gram_DD: Float[Tensor, "D D"],
+    model: PreTrainedModel,
+    dense: PreTrainedModel,
+    architecture: Architecture,
     *,
+    quantized: Mapping[str, QuantizedTensor],
+    windows_NT: Int[Tensor, "N T"],
     config: LowRankConfig,
-) -> MergeResult:
-    """Return the matrix with the correction merged, or as it was if that does not lower the output error.
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> MergeReport:
+    """Return the quantized tensors with corrected scales, and leave `model` holding what they dequantise to.
 
     Args:
-        w_FD: the weights that `quantized` stands for. Not changed.
-        gram_DD: mean of x xᵀ over calibration tokens.
+        model: any state of the model; the linears named in `quantized` are set to what their codes and scales say, the
+            norms are learned in place.
+        dense: the teacher. Not changed.
+        quantized: by the weight's name; those that are no linear of a block are handed back as they are.
+        windows_NT: tokens to learn on; whole batches are used.
+        progress: called with blocks done and blocks in all.
+
+    Raises:
+        NoCalibrationDataError: no windows.
+        HealingDivergedError: a block's loss was not finite at any rate.
     """
-    before = output_error(w_FD, quantized.dequantize(), gram_DD)
-    target = refit_scales(w_FD, quantized, gram_DD, damping=config.damping)
-    is_set_FB = quantized.scales != 0
-    change_FB = torch.where(is_set_FB, target.scales / torch.where(is_set_FB, quantized.scales, 1.0) - 1, 0.0)
-    left_FR, right_RB = truncate(change_FB, rank=config.rank)
-    scales_FB = (quantized.scales * (1 + left_FR @ right_RB)).half().float()
-    merged = QuantizedTensor(type=quantized.type, codes=quantized.codes, scales=scales_FB)
-    after = output_error(w_FD, merged.dequantize(), gram_DD)
-    if not after < before:
-        return MergeResult(quantized=quantized, error_before=before, error_after=before, is_merged=False)
-    return MergeResult(quantized=merged, error_before=before, error_after=after, is_merged=True)
+    if windows_NT.numel() == 0:
+        raise NoCalibrationDataError("There are no windows to learn the correction on.")
+    _load(model, quantized)
+    streams = open_streams(model, dense, architecture, windows_NT, config.batch_size)
+    corrected = dict(quantized)
+    before, after = [], []
+    for index in range(architecture.num_layers):
+        targets = advance(dense, architecture, index, streams.dense, streams.context)
+        outputs = advance(model, architecture, index, streams.student, streams.context)
+        before.append(mean_relative_error(outputs, targets))
+        outputs, error, block = _correct_block(
+            model, architecture, index, streams, targets, outputs, quantized=corrected, config=config
+        )
+        corrected |= block
+        after.append(error)
+        streams = Streams(dense=targets, student=outputs, context=streams.context)
+        progress(index + 1, architecture.num_layers)
+    num_merged = sum(1 for old, new in zip(before, after, strict=True) if new < old)
+    return MergeReport(
+        quantized=corrected, errors_before=tuple(before), errors_after=tuple(after), num_merged=num_merged
+    )
+
+
+def _correct_block(
+    model: PreTrainedModel,
+    architecture: Architecture,
+    index: int,
+    streams: Streams,
+    targets: list[Tensor],
+    outputs: list[Tensor],
+    *,
+    quantized: Mapping[str, QuantizedTensor],
+    config: LowRankConfig,
+) -> tuple[list[Tensor], float, dict[str, QuantizedTensor]]:
+    """Return the block's outputs, its error and its tensors after the merge, or as they were if that is no better."""
+    layer = model.get_submodule(architecture.layer_path(index))
+    prefix = f"{architecture.layer_path(index)}."
+    factors = _make_factors(architecture, index, quantized, config)
+    norms = {name: p for name, p in layer.named_parameters() if f"{prefix}{name}" not in factors and p.ndim == 1}
+    learned = {name: Parameter(p.detach().clone()) for name, p in norms.items()}
+
+    def loss_of_step(step: int) -> Tensor:
+        batch = step % len(targets)
+        weights = {name.removeprefix(prefix): factor.weight() for name, factor in factors.items()}
+        output = functional_call(
+            layer, {**weights, **learned}, (streams.student[batch],), dict(streams.context.layer_arguments[index])
+        )
+        return relative_error(output, targets[batch])
+
+    _fit(index, factors, learned, loss_of_step, config)
+    merged = {name: factor.merged() for name, factor in factors.items()}
+    kept = {name: parameter.detach().clone() for name, parameter in norms.items()}
+    _set(model, prefix, merged, learned)
+    corrected = advance(model, architecture, index, streams.student, streams.context)
+    before, after = mean_relative_error(outputs, targets), mean_relative_error(corrected, targets)
+    if after < before:
+        return corrected, after, merged
+    old = {name: quantized[name] for name in factors}
+    _set(model, prefix, old, kept)
+    return outputs, before, old
+
+
+def _make_factors(
+    architecture: Architecture, index: int, quantized: Mapping[str, QuantizedTensor], config: LowRankConfig
+) -> dict[str, _Factors]:
+    generator = torch.Generator().manual_seed(index)
+    factors = {}
+    for slot in architecture.layers[index].linears:
+        name = f"{slot.path}.weight"
+        if name in quantized:
+            num_rows, num_blocks = quantized[name].scales.shape
+            right_RG = torch.randn(config.rank, num_blocks, generator=generator) / num_blocks**0.5
+            left_FR = torch.zeros(num_rows, config.rank)
+            factors[name] = _Factors(
+                quantized=quantized[name], left_FR=Parameter(left_FR), right_RG=Parameter(right_RG)
+            )
+    return factors
+
+
+def _fit(
+    index: int,
+    factors: Mapping[str, _Factors],
+    norms: Mapping[str, Parameter],
+    loss_of_step: Callable[[int], Tensor],
+    config: LowRankConfig,
+) -> None:
+    parameters = [p for factor in factors.values() for p in (factor.left_FR, factor.right_RG)] + list(norms.values())
+    steps = FitConfig(num_steps=config.num_steps, learning_rate=config.learning_rate)
+    try:
+        fit(parameters, loss_of_step, steps)
+    except DivergedError as error:
+        raise HealingDivergedError(f"The correction of block {index} diverged.", block=index) from error
+
+
+@torch.no_grad()
+def _load(model: PreTrainedModel, quantized: Mapping[str, QuantizedTensor]) -> None:
+    for name, tensor in quantized.items():
+        model.get_parameter(name).copy_(tensor.dequantize())
+
+
+@torch.no_grad()
+def _set(
+    model: PreTrainedModel, prefix: str, quantized: Mapping[str, QuantizedTensor], norms: Mapping[str, Tensor]
+) -> None:
+    _load(model, quantized)
+    for name, value in norms.items():
+        model.get_parameter(f"{prefix}{name}").copy_(value)

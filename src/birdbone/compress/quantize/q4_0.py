@@ -23,10 +23,11 @@ from birdbone.models.gguf import GgufType, QuantizedTensor
 
 BLOCK_SIZE = 32
 _LOWEST_CODE, _HIGHEST_CODE = GgufType.Q4_0.code_range
+_MAX_PRODUCT_ELEMENTS = 1 << 25
 
 
 def search_scales(
-    w_FD: Float[Tensor, "F D"], importance_D: Float[Tensor, "D"], *, num_candidates: int = 9
+    w_FD: Float[Tensor, "F D"], importance_D: Float[Tensor, " D"], *, num_candidates: int = 9
 ) -> Float[Tensor, "F B"]:
     """Return one scale a block that minimises the importance-weighted squared error among candidate ranges.
 
@@ -39,10 +40,10 @@ def search_scales(
         num_candidates: odd; how many ranges are tried.
 
     Returns:
-        Scales, exact in fp16 (a negative scale is usual: it puts the long side of the grid where the extreme weight is).
+        Scales, exact in fp16. A negative one is usual: it puts the long side of the grid where the extreme weight is.
     Source: ggml `make_qx_quants` (weighted least-squares scale over shifted ranges); differs: tensors at once.
     """
-    w_FBK = w_FD.float().unflatten(1, (-1, BLOCK_SIZE))
+    w_FBK = _blocks(w_FD)
     weight_BK = importance_D.float().clamp_min(1e-12).view(-1, BLOCK_SIZE)
     extreme_FB1 = w_FBK.gather(2, w_FBK.abs().argmax(dim=2, keepdim=True))
     best_FB = torch.zeros_like(extreme_FB1[..., 0])
@@ -59,7 +60,7 @@ def search_scales(
 
 def round_to_nearest(w_FD: Float[Tensor, "F D"], scales_FB: Float[Tensor, "F B"]) -> QuantizedTensor:
     """Return the nearest grid point of each weight, each on its own."""
-    codes_FBK = _codes(w_FD.float().unflatten(1, (-1, BLOCK_SIZE)), scales_FB[..., None])
+    codes_FBK = _codes(_blocks(w_FD), scales_FB[..., None])
     return QuantizedTensor(type=GgufType.Q4_0, codes=codes_FBK.flatten(1).to(torch.int8), scales=scales_FB)
 
 
@@ -106,15 +107,22 @@ def refit_scales(
     """Return the same codes with the scales that minimise the squared error of the layer's output, row by row.
 
     With c_b the codes of block b as a vector over all inputs, a row's output error is a quadratic form in its B scales;
-    its minimum is one B x B solve a row.
+    its minimum is one B x B solve a row. Rows are taken some at a time, so that memory stays bounded.
+
+    Args:
+        w_FD: the weights to imitate. Not changed.
+        gram_DD: mean of x xᵀ over calibration tokens.
+        damping: pull towards the scales as they are, as a share of the mean of the row's quadratic form's diagonal.
+
+    Raises:
+        SingularGramError: a row's system has no finite solution.
     """
-    codes_FBK = quantized.codes.float().unflatten(1, (-1, BLOCK_SIZE))
-    gram_BKBK = gram_DD.view(codes_FBK.shape[1], BLOCK_SIZE, codes_FBK.shape[1], BLOCK_SIZE)
-    normal_FBB = torch.einsum("fbk,bkcl,fcl->fbc", codes_FBK, gram_BKBK, codes_FBK)
-    target_FB = ((w_FD.float() @ gram_DD).unflatten(1, (-1, BLOCK_SIZE)) * codes_FBK).sum(dim=2)
-    ridge_F1 = damping * normal_FBB.diagonal(dim1=1, dim2=2).mean(dim=1, keepdim=True).clamp_min(1e-20)
-    normal_FBB = normal_FBB + torch.diag_embed(ridge_F1.expand_as(target_FB))
-    scales_FB = torch.linalg.solve(normal_FBB, target_FB + ridge_F1 * quantized.scales)
+    num_rows = max(1, _MAX_PRODUCT_ELEMENTS // (w_FD.shape[1] * quantized.scales.shape[1]))
+    spans = [slice(start, start + num_rows) for start in range(0, len(w_FD), num_rows)]
+    codes_FD, given_FB = quantized.codes, quantized.scales
+    scales_FB = torch.cat(
+        [_best_scales(w_FD[span], codes_FD[span], given_FB[span], gram_DD, damping=damping) for span in spans]
+    )
     return QuantizedTensor(type=quantized.type, codes=quantized.codes, scales=_to_fp16_grid(scales_FB))
 
 
@@ -122,6 +130,10 @@ def output_error(w_FD: Float[Tensor, "F D"], approximation_FD: Float[Tensor, "F 
     """Return the mean squared error of the layer's output, summed over its outputs: tr(E G Eᵀ)."""
     error_FD = w_FD.float() - approximation_FD
     return float(((error_FD @ gram_DD) * error_FD).sum())
+
+
+def _blocks(w_FD: Tensor) -> Tensor:
+    return w_FD.float().reshape(len(w_FD), -1, BLOCK_SIZE)
 
 
 def _codes(w: Tensor, scale: Tensor) -> Tensor:
@@ -133,6 +145,19 @@ def _least_squares_scale(w_FBK: Tensor, codes_FBK: Tensor, weight_BK: Tensor) ->
     numerator = (w_FBK * codes_FBK * weight_BK).sum(dim=2)
     denominator = (codes_FBK.square() * weight_BK).sum(dim=2)
     return _to_fp16_grid(torch.where(denominator > 0, numerator / denominator.clamp_min(1e-30), 0.0))
+
+
+def _best_scales(w_FD: Tensor, codes_FD: Tensor, scales_FB: Tensor, gram_DD: Tensor, *, damping: float) -> Tensor:
+    codes_FBK = _blocks(codes_FD)
+    gram_BKBK = gram_DD.view(codes_FBK.shape[1], BLOCK_SIZE, codes_FBK.shape[1], BLOCK_SIZE)
+    normal_FBB = torch.einsum("fbk,bkcl,fcl->fbc", codes_FBK, gram_BKBK, codes_FBK).double()
+    target_FB = (_blocks(w_FD.float() @ gram_DD) * codes_FBK).sum(dim=2)
+    ridge_F1 = damping * normal_FBB.diagonal(dim1=1, dim2=2).mean(dim=1, keepdim=True).clamp_min(1e-20)
+    normal_FBB += torch.diag_embed(ridge_F1.expand_as(target_FB))
+    solved_FB: Tensor = torch.linalg.solve_ex(normal_FBB, target_FB + ridge_F1 * scales_FB).result
+    if not bool(solved_FB.isfinite().all()):
+        raise SingularGramError("The best scales of a row have no finite solution.", damping=damping)
+    return solved_FB.float()
 
 
 def _to_fp16_grid(scales: Tensor) -> Tensor:
@@ -148,10 +173,11 @@ def _inverse_factor(gram_DD: Tensor, *, damping: float) -> Tensor:
     diagonal_D = gram_DD.diagonal()
     ridge_D = torch.where(diagonal_D == 0, 1.0, damping * diagonal_D.mean())
     lower_DD, failure = torch.linalg.cholesky_ex(gram_DD + torch.diag(ridge_D))
-    if int(failure) != 0:
+    upper_DD, failure_of_inverse = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower_DD), upper=True)
+    if int(failure) != 0 or int(failure_of_inverse) != 0:
         raise SingularGramError(f"The Gram matrix of {len(gram_DD)} inputs is not positive definite.", damping=damping)
-    upper_DD = torch.linalg.cholesky(torch.cholesky_inverse(lower_DD), upper=True)
-    return (upper_DD / upper_DD.diagonal()[:, None]).float()
+    unit_DD: Tensor = upper_DD / upper_DD.diagonal()[:, None]
+    return unit_DD.float()
 
 
 def _round_block(w_FK: Tensor, scale_F: Tensor, upper_KK: Tensor, survives_FK: Tensor | None) -> tuple[Tensor, Tensor]:

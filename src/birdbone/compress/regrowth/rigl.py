@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from birdbone.train.loop import trainable
+
 
 def choose_regrowth(
     gradient_FD: Float[Tensor, "F D"], mask_FD: Bool[Tensor, "F D"], *, fraction: float
@@ -34,15 +36,10 @@ def loss_gradients(
     Costs one forward and one backward a window; holds one gradient for each of these weights. The model is unchanged.
     """
     weights = [model.get_parameter(f"{path}.weight") for path in paths]
-    for weight in weights:
-        weight.requires_grad_(True)
-    try:
-        totals = [torch.zeros_like(weight) for weight in weights]
+    totals = [torch.zeros_like(weight) for weight in weights]
+    with trainable(weights):
         for window_T in windows_NT:
             loss = model(input_ids=window_T[None], labels=window_T[None], use_cache=False).loss
             for total, gradient in zip(totals, torch.autograd.grad(loss, weights), strict=True):
                 total += gradient / len(windows_NT)
-    finally:
-        for weight in weights:
-            weight.requires_grad_(False)
     return dict(zip(paths, totals, strict=True))

@@ -25,6 +25,7 @@ def run(context: StepContext, settings: LogActivationsStep) -> StepResult:
             loaded.architecture,
             windows_NT,
             batch_size=settings.batch_size,
+            first_token_share=settings.first_token_share,
             progress=context.progress("activation statistics"),
         )
     tensors = statistics_to_tensors(statistics, loaded.architecture)

@@ -7,20 +7,20 @@ from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import ExportStep
 from birdbone.pipeline.steps.engines import file_figures
 from birdbone.pipeline.steps.materials import take_model, take_tensors
-from birdbone.pipeline.steps.quantize import unflatten
+from birdbone.pipeline.steps.quantize import plain_tensors, unflatten
 from birdbone.vault import put_file
 
 
 def run(context: StepContext, _settings: ExportStep) -> StepResult:
     """Write the candidate as GGUF, store it and weigh it."""
     loaded = take_model(context, context.artefacts["candidate"])
-    quantized = unflatten(take_tensors(context, "quantized"))
+    kept = take_tensors(context, "quantized")
     path = context.scratch / f"{context.recipe.name}.gguf"
     context.progress("writing GGUF")(0, 1)
     report = write_gguf(
         path,
         model_config=loaded.model.config,
-        state_tensors=loaded.model.state_dict() | quantized,
+        state_tensors=loaded.model.state_dict() | plain_tensors(kept) | unflatten(kept),
         tokenizer=loaded.tokenizer,
         name=str(context.notes["seed"]["name"]),
         license_name=str(context.notes["seed"]["licence"] or ""),

@@ -1,8 +1,8 @@
 """The step `judge`: the exported file, as llama.cpp loads it, against the dense F16 file in the same engine.
 
 A candidate that fails its gate is rejected and the run goes back to `quantize` with the good state before. When the
-dense model itself fails the gate at this many bits, there is nothing left to go back to: the last good state is exported
-in F16, and the verdict says why.
+dense model itself fails the gate at this many bits, there is nothing left to go back to: the last good state is
+exported in F16, and the verdict says why.
 """
 
 from __future__ import annotations

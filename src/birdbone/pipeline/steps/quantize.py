@@ -53,7 +53,7 @@ def flatten(quantized: dict[str, QuantizedTensor]) -> dict[str, Any]:
 
 
 def unflatten(tensors: dict[str, Any]) -> dict[str, QuantizedTensor]:
-    """Return what `flatten` was given."""
+    """Return what `flatten` was given; plain tensors that stand beside it are left out (see `plain_tensors`)."""
     found = {}
     for key, codes in tensors.items():
         if key.endswith(_CODES):
@@ -61,6 +61,11 @@ def unflatten(tensors: dict[str, Any]) -> dict[str, QuantizedTensor]:
             scales = tensors[key.removesuffix(_CODES) + _SCALES]
             found[name] = QuantizedTensor(type=GgufType[kind], codes=codes, scales=scales)
     return found
+
+
+def plain_tensors(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Return the float tensors that a correction stored beside the codes and scales."""
+    return {key: value for key, value in tensors.items() if not key.endswith((_CODES, _SCALES))}
 
 
 def _chosen_state(context: StepContext) -> GoodState:

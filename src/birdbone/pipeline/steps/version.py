@@ -11,7 +11,7 @@ from birdbone.vault import Lineage, commit, refs, write_diff_bundle
 
 
 def run(context: StepContext, settings: VersionStep) -> StepResult:
-    """Commit the final model on top of the run's waves, keep the exported file, move the recipe's ref, write the bundle."""
+    """Commit the final model on top of the run's waves, keep the exported file, move the ref, write the bundle."""
     context.progress("committing")(0, 2)
     figures = [row for row in context.figures if row.artefact == context.artefacts["final_gguf"]]
     kept = commit(

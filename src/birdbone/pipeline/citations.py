@@ -1,0 +1,157 @@
+"""Who is to be cited for what a run did: one plain catalogue, and which of its entries a run really used."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import birdbone
+from birdbone.pipeline.service import RunView
+
+_STARTER = "starter"  # as `birdbone.models` calls it, which would load torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """One work as BibTeX needs it. `used_for` says for what a run used it; `eprint` is the arXiv id, if it has one."""
+
+    key: str
+    used_for: str
+    title: str
+    author: str
+    year: int | None = None
+    eprint: str = ""
+    url: str = ""
+    note: str = ""
+
+    @property
+    def bibtex(self) -> str:
+        """The entry as BibTeX."""
+        archive = {"eprint": self.eprint, "archiveprefix": "arXiv"} if self.eprint else {}
+        fields = {"title": f"{{{self.title}}}", "author": self.author, "year": self.year, **archive}
+        fields |= {"url": self.url, "note": self.note}
+        lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items() if value)
+        return f"% {self.used_for}\n@misc{{{self.key},\n{lines}\n}}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {**asdict(self), "bibtex": self.bibtex}
+
+
+CITATIONS: dict[str, Citation] = {
+    "birdbone": Citation(
+        key="birdbone",
+        used_for="the run itself",
+        title="Birdbone: a self-hosted workshop for small language models",
+        author="{The Birdbone authors}",
+        note=f"Software, version {birdbone.__version__}",
+    ),
+    "starter": Citation(
+        key="benallal2025smollm2",
+        used_for="the model",
+        title="SmolLM2: When Smol Goes Big -- Data-Centric Training of a Small Language Model",
+        author="Ben Allal, Loubna and Lozhkov, Anton and Bakouch, Elie and others",
+        year=2025,
+        eprint="2502.02737",
+    ),
+    "wanda": Citation(
+        key="sun2023wanda",
+        used_for="the importance of a weight",
+        title="A Simple and Effective Pruning Approach for Large Language Models",
+        author="Sun, Mingjie and Liu, Zhuang and Bair, Anna and Kolter, J. Zico",
+        year=2023,
+        eprint="2306.11695",
+    ),
+    "magnitude": Citation(
+        key="han2015learning",
+        used_for="the importance of a weight",
+        title="Learning both Weights and Connections for Efficient Neural Networks",
+        author="Han, Song and Pool, Jeff and Tran, John and Dally, William J.",
+        year=2015,
+        eprint="1506.02626",
+    ),
+    "refit": Citation(
+        key="meng2024alps",
+        used_for="the refit of the surviving weights",
+        title="ALPS: Improved Optimization for Highly Sparse One-Shot Pruning for Large Language Models",
+        author="Meng, Xiang and Behdin, Kayhan and Wang, Haoyue and Mazumder, Rahul",
+        year=2024,
+        eprint="2406.07831",
+    ),
+    "blockwise": Citation(
+        key="frantar2022obc",
+        used_for="block-wise healing",
+        title="Optimal Brain Compression: A Framework for Accurate Post-Training Quantization and Pruning",
+        author="Frantar, Elias and Singh, Sidak Pal and Alistarh, Dan",
+        year=2022,
+        eprint="2208.11580",
+    ),
+    "regrow": Citation(
+        key="evci2019rigl",
+        used_for="the regrowth of weights after a spike",
+        title="Rigging the Lottery: Making All Tickets Winners",
+        author="Evci, Utku and Gale, Trevor and Menick, Jacob and Castro, Pablo Samuel and Elsen, Erich",
+        year=2019,
+        eprint="1911.11134",
+    ),
+    "feedback": Citation(
+        key="frantar2022gptq",
+        used_for="rounding with error feedback",
+        title="GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
+        author="Frantar, Elias and Ashkboos, Saleh and Hoefler, Torsten and Alistarh, Dan",
+        year=2022,
+        eprint="2210.17323",
+    ),
+    "gguf": Citation(
+        key="llamacpp",
+        used_for="the GGUF format, its block formats and the engine that judged the file",
+        title="llama.cpp: LLM inference in C/C++",
+        author="Gerganov, Georgi and {The ggml authors}",
+        year=2023,
+        url="https://github.com/ggml-org/llama.cpp",
+        note="Software",
+    ),
+}
+"""All that may be cited, by what it is used for (a `kind` of the settings where there is one)."""
+
+
+def cite_run(view: RunView) -> list[Citation]:
+    """Return the works that the steps which a run has done rest on, the run's own software first."""
+    done = [step for step in view.steps if step.status == "done"]
+    num_regrown = sum(int((step.result or {}).get("notes", {}).get("num_regrown", 0)) for step in done)
+    return cite_recipe(view.run.recipe, kinds={step.kind for step in done}, has_regrown=num_regrown > 0)
+
+
+def cite_recipe(recipe: Mapping[str, Any], *, kinds: Collection[str], has_regrown: bool) -> list[Citation]:
+    """Return the works that a recipe rests on.
+
+    Args:
+        recipe: a whole recipe as plain data, as a run stores it. Another release of Birdbone may have written it.
+        kinds: the kinds of step that were done; a method of a step that never ran is not cited.
+        has_regrown: whether a spike made weights grow back.
+    """
+    return [CITATIONS[name] for name in dict.fromkeys(_names(recipe, kinds, has_regrown=has_regrown))]
+
+
+def _names(recipe: Mapping[str, Any], kinds: Collection[str], *, has_regrown: bool) -> Iterator[str]:
+    yield "birdbone"
+    if recipe.get("model") == _STARTER:
+        yield "starter"
+    done = {step["kind"]: step for step in recipe.get("steps", ()) if step["kind"] in kinds}
+    if "waves" in done:
+        yield from _of_waves(done["waves"], has_regrown=has_regrown)
+    if done.get("quantize", {}).get("rounding", {}).get("kind") == "feedback":
+        yield "feedback"
+    if {"export", "judge"} & set(done):
+        yield "gguf"
+
+
+def _of_waves(settings: Mapping[str, Any], *, has_regrown: bool) -> Iterator[str]:
+    heal = settings.get("heal", {})
+    yield from (name for name in (settings.get("importance", {}).get("kind"),) if name in CITATIONS)
+    yield "refit"
+    if heal.get("num_steps", 0) > 0 and heal.get("kind") in CITATIONS:
+        yield heal["kind"]
+    if has_regrown:
+        yield "regrow"

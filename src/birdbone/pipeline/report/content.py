@@ -1,0 +1,204 @@
+"""What the page says, gathered from the rows of a run. Pure: no file, no clock, the same rows give the same content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from birdbone.core import Measurement
+from birdbone.pipeline.report.linears import LinearGrid, linear_grid, relative_to_kind
+from birdbone.pipeline.report.methods import Method, methods_used
+from birdbone.pipeline.report.summary import ComparedFiles, SummaryRow, compared_files, summary_rows
+from birdbone.pipeline.report.waves import Wave, chosen_wave, exported_wave, read_waves
+from birdbone.pipeline.report.wording import in_utc
+from birdbone.pipeline.repository import RunRow, StepRow
+from birdbone.pipeline.service import RunView
+from birdbone.watch import Metric
+
+_ROUNDING_KINDS = ("quantize", "low_rank")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportVerdict:
+    """What the gate said of the exported file; `none` where no gate was reached."""
+
+    outcome: str
+    """`pass`, `warn`, `fail` or `none`."""
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """A candidate that its gate did not let through, with what was measured on it."""
+
+    step: str
+    wave: int
+    reasons: tuple[str, ...]
+    ratio: Measurement | None
+    speedup: Measurement | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTime:
+    """A step on the timeline."""
+
+    step: StepRow
+    seconds: float | None
+    """Of the last try; None while it is in hand, or where it was cut off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportData:
+    """Everything that the page shows."""
+
+    run: RunRow
+    model_name: str
+    facts: Mapping[str, Any]
+    """Notes of `seed`: family, layers, licence, weights."""
+    files: ComparedFiles
+    rows: tuple[SummaryRow, ...]
+    engine_ratio: Measurement | None
+    """The dense F16 file in llama.cpp over the dense model in torch."""
+    verdict: ReportVerdict
+    exported_name: str | None
+    exported_wave: int | None
+    dense: Measurement | None
+    """Perplexity of the dense model in torch."""
+    waves: tuple[Wave, ...]
+    chosen: Wave | None
+    """The wave whose state counts."""
+    sparsity: LinearGrid | None
+    importance: LinearGrid | None
+    """Mean score a linear, over the mean of its kind."""
+    importance_step: str
+    rejections: tuple[Rejection, ...]
+    steps: tuple[StepTime, ...]
+    evidence: tuple[Measurement, ...]
+    """Every figure of the run, in the order in which they were taken."""
+    methods: tuple[Method, ...]
+    rounding: Mapping[str, Any]
+    """Notes of the newest `quantize`, `low_rank` and `export`: what rounding lost, what the merge won back; with the
+    labels of the first two as `quantize_step` and `low_rank_step`."""
+    unfinished: str | None
+    """Label of the step that failed, was stopped or is in hand."""
+    error: Mapping[str, Any] | None
+    """What went wrong; None for a run that was stopped or is in hand."""
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether no rounded file passed, so that a float state was exported."""
+        return self.verdict.outcome == "fail" and self.exported_name is not None
+
+    def row(self, name: str) -> SummaryRow:
+        """Return the row of that name.
+
+        Raises:
+            KeyError: the summary has no such row.
+        """
+        return {row.name: row for row in self.rows}[name]
+
+
+def build_report(view: RunView, *, metrics: Sequence[Metric] = ()) -> ReportData:
+    """Return what the page says about a run in any state: done, failed, stopped or in hand.
+
+    Args:
+        metrics: what steps logged (`birdbone.watch.read_metrics`); only an unfinished wave needs them.
+    """
+    seed = _notes(view, "seed")
+    waves, exported = read_waves(view, metrics), exported_wave(view)
+    chosen = chosen_wave(waves, exported)
+    importance, importance_step = _importance(view)
+    return ReportData(
+        run=view.run,
+        model_name=str(seed.get("name") or view.run.recipe.get("model", "")),
+        facts=seed,
+        files=compared_files(view),
+        rows=tuple(summary_rows(view)),
+        engine_ratio=view.figure("engine_ratio"),
+        verdict=_verdict(view),
+        exported_name=_notes(view, "judge").get("exported"),
+        exported_wave=exported,
+        dense=view.figure("perplexity", view.artefacts.get("dense", "")),
+        waves=waves,
+        chosen=chosen,
+        sparsity=linear_grid(chosen.sparsity_by_linear) if chosen else None,
+        importance=importance,
+        importance_step=importance_step,
+        rejections=_rejections(view),
+        steps=tuple(StepTime(step=step, seconds=_seconds(step)) for step in view.steps),
+        evidence=view.measurements,
+        methods=methods_used(view),
+        rounding=_rounding(view),
+        unfinished=_unfinished(view),
+        error=_error(view),
+    )
+
+
+def _notes(view: RunView, kind: str) -> dict[str, Any]:
+    """Return the notes of the newest finished step of that kind."""
+    found = [step.result.get("notes", {}) for step in view.steps if step.kind == kind and step.result]
+    return dict(found[-1]) if found else {}
+
+
+def _verdict(view: RunView) -> ReportVerdict:
+    verdict = _notes(view, "judge").get("verdict")
+    if not verdict:
+        return ReportVerdict(outcome="none", reasons=())
+    return ReportVerdict(outcome=str(verdict["outcome"]), reasons=_reasons(verdict))
+
+
+def _reasons(verdict: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(finding["reason"]) for finding in verdict.get("findings", ()))
+
+
+def _rejections(view: RunView) -> tuple[Rejection, ...]:
+    judged = [(step.label, step.result["notes"]) for step in view.steps if step.kind == "judge" and step.result]
+    figures = {(row.step, row.name): row for row in view.measurements}
+    return tuple(
+        Rejection(
+            step=label,
+            wave=int(notes["wave"]),
+            reasons=_reasons(notes["verdict"]),
+            ratio=figures.get((label, "perplexity_ratio")),
+            speedup=figures.get((label, "decode_speedup")),
+        )
+        for label, notes in judged
+        if notes.get("is_rejected")
+    )
+
+
+def _importance(view: RunView) -> tuple[LinearGrid | None, str]:
+    """Return the newest importance by linear that a step left, relative to its kind, and that step's label."""
+    for step in reversed(view.steps):
+        grid = linear_grid((step.result or {}).get("notes", {}).get("importance_by_linear") or {})
+        if grid is not None:
+            return relative_to_kind(grid), step.label
+    return None, ""
+
+
+def _rounding(view: RunView) -> dict[str, Any]:
+    labels = {f"{step.kind}_step": step.label for step in view.steps if step.result and step.kind in _ROUNDING_KINDS}
+    told: dict[str, Any] = {}
+    for kind in (*_ROUNDING_KINDS, "export"):
+        told |= _notes(view, kind)
+    return told | labels if told else {}
+
+
+def _unfinished(view: RunView) -> str | None:
+    labels = [step.label for step in view.steps if step.status != "done"]
+    return labels[-1] if labels and view.run.status != "done" else None
+
+
+def _error(view: RunView) -> Mapping[str, Any] | None:
+    """Return the error of a failed run: its own, or that of its last failed step."""
+    if view.run.status != "failed":
+        return None
+    errors = [step.error for step in view.steps if step.status == "failed" and step.error]
+    return view.run.error or (errors[-1] if errors else None)
+
+
+def _seconds(step: StepRow) -> float | None:
+    if step.ended_at is None:
+        return None
+    return (in_utc(step.ended_at) - in_utc(step.started_at)).total_seconds()

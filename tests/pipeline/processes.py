@@ -1,0 +1,173 @@
+"""Real processes that go on with a run, so that a test can kill them.
+
+A server loads torch, transformers and DBOS once and forks a child for each request: killing ten processes costs ten
+forks, not ten times the seconds of those imports. Run as a script this file is the server; imported, it is the client.
+A child may be told to kill itself some seconds after a progress report.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+OPTIONS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Which run of which workspace to go on with, and when to die: `delay` seconds after report number `kill_at`."""
+
+    folder: str
+    run_id: str
+    ending: str
+    kill_at: int | None = None
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a child ended: its exit status (-9: killed), the error that left `resume_run`, and its progress reports."""
+
+    status: int
+    error: dict[str, Any] | None
+    num_reports: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A running child."""
+
+    server: Server
+    pid: int
+    ending: Path
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def is_alive(self) -> bool:
+        return self.server.poll(self.pid) is None
+
+    def wait(self, timeout_seconds: float = 90.0) -> Ending:
+        """Return how the child ended; one that does not end in time is killed, and fails the test."""
+        deadline = time.monotonic() + timeout_seconds
+        while (status := self.server.poll(self.pid)) is None:
+            if time.monotonic() > deadline:
+                self.send(signal.SIGKILL)
+                raise AssertionError(f"The process did not end within {timeout_seconds} s.")
+            time.sleep(0.02)
+        said = json.loads(self.ending.read_text()) if self.ending.exists() else {"error": None, "num_reports": 0}
+        return Ending(status=status, **said)
+
+
+class Server:
+    """The process that forks. Use it as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._log = (folder / "children.log").open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=os.environ | OPTIONS,
+            text=True,
+        )
+        self._statuses: dict[int, int] = {}
+        self._num_children = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._log.close()
+
+    def start(self, folder: Path, run_id: str, *, kill_at: int | None = None, delay: float = 0.0) -> Child:
+        """Go on with a run in a new process. `folder` is the one that holds the workspace."""
+        self._num_children += 1
+        ending = self._folder / f"ending-{self._num_children}.json"
+        request = Request(folder=str(folder), run_id=run_id, ending=str(ending), kill_at=kill_at, delay=delay)
+        return Child(server=self, pid=self._ask({"start": dataclasses.asdict(request)}), ending=ending)
+
+    def poll(self, pid: int) -> int | None:
+        """Return the exit status of a child, negative where a signal ended it, or None while it lives."""
+        if pid not in self._statuses and (status := self._ask({"poll": pid})) is not None:
+            self._statuses[pid] = status
+        return self._statuses.get(pid)
+
+    def _ask(self, question: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+
+def serve() -> None:
+    """Fork a child for each line of standard input that asks for one. A child leaves this loop by its return."""
+    while line := sys.stdin.readline():
+        match json.loads(line):
+            case {"start": fields}:
+                pid = os.fork()
+                if pid == 0:
+                    become_child(Request(**fields))
+                    return
+                answer: int | None = pid
+            case {"poll": child}:
+                pid, status = os.waitpid(child, os.WNOHANG)
+                answer = os.waitstatus_to_exitcode(status) if pid else None
+        print(json.dumps(answer), flush=True)
+
+
+def become_child(request: Request) -> None:
+    """Go on with the run and write how it ended."""
+    from birdbone.core import BirdboneError, find_workspace
+    from birdbone.pipeline import service
+
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    num_reports = 0
+
+    def listen(label: str, what: str, done: int, total: int) -> None:
+        nonlocal num_reports
+        num_reports += 1
+        if num_reports == request.kill_at:
+            timer = threading.Timer(request.delay, os.kill, (os.getpid(), signal.SIGKILL))
+            timer.daemon = True
+            timer.start()
+
+    error = None
+    try:
+        service.resume_run(find_workspace(Path(request.folder)), request.run_id, listener=listen)
+    except BirdboneError as known:
+        error = known.to_dict()
+    Path(request.ending).write_text(json.dumps({"error": error, "num_reports": num_reports}, default=str))
+
+
+def load_everything() -> None:
+    """Load what a child needs, and keep it single-threaded until the fork."""
+    import birdbone.pipeline.durable  # noqa: F401
+    from birdbone.models import use_threads
+    from birdbone.pipeline.catalogue import CATALOGUE, load_step
+
+    use_threads(1)
+    for kind in CATALOGUE:
+        load_step(kind)
+
+
+if __name__ == "__main__":
+    load_everything()
+    serve()
