@@ -66,7 +66,18 @@ def test_a_setting_of_quantize_out_of_bounds_is_refused(settings: dict[str, Any]
         QuantizeConfig.model_validate(settings)
 
 
-@pytest.mark.parametrize("settings", [{"rank": 0}, {"rank": 257}, {"damping": 0.0}, {"damping": 2.0}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rank": 0},
+        {"rank": 257},
+        {"num_steps": 0},
+        {"num_windows": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": math.inf},
+    ],
+)
 def test_a_setting_of_low_rank_out_of_bounds_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         LowRankConfig.model_validate(settings)

@@ -1,105 +1,148 @@
-"""The truncation is the best there is, and a merge never costs output error."""
+"""The correction changes scales only, is exact in the file's format, and never leaves a block worse."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from tests.compress.matrices import draw_linear, law, seeds
+from tests.compress.conftest import Dense
 
 from birdbone.compress import LowRankConfig
-from birdbone.compress.lowrank import merge_low_rank_scales, truncate
-from birdbone.compress.quantize import output_error, refit_scales, round_to_nearest, search_scales
+from birdbone.compress.errors import HealingDivergedError, NoCalibrationDataError
+from birdbone.compress.lowrank import MergeReport, merge_low_rank_scales
+from birdbone.models import LoadedModel
 from birdbone.models.gguf import GgufType, QuantizedTensor, quantize_tensor
 
-sizes = st.integers(1, 12)
-ranks = st.integers(1, 14)
+pytestmark = pytest.mark.usefixtures("dense_stays")
+
+CONFIG = LowRankConfig(rank=2, num_steps=8, batch_size=4)
 
 
-def draw(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+def rounded(loaded: LoadedModel) -> dict[str, QuantizedTensor]:
+    """Every linear by the plain rounding, whose scales leave room, and the embedding at 8 bits."""
+    found = {
+        f"{path}.weight": quantize_tensor(loaded.model.get_parameter(f"{path}.weight"), GgufType.Q4_0)
+        for path in loaded.architecture.linear_paths
+    }
+    name = f"{loaded.architecture.embedding}.weight"
+    return found | {name: quantize_tensor(loaded.model.get_parameter(name), GgufType.Q8_0)}
 
 
-@law
-@given(seed=seeds, rows=sizes, columns=sizes, rank=ranks)
-def test_the_error_of_a_truncation_is_the_tail_of_the_spectrum(seed: int, rows: int, columns: int, rank: int) -> None:
-    matrix_MN = draw(seed, rows, columns)
-    left_MR, right_RN = truncate(matrix_MN, rank=rank)
-    error = float((matrix_MN - left_MR @ right_RN).norm())
-    tail = float(torch.linalg.svdvals(matrix_MN)[rank:].norm())
-    assert error == pytest.approx(tail, rel=1e-3, abs=1e-5)
-    assert left_MR.shape == (rows, min(rank, rows, columns))
-    assert right_RN.shape == (min(rank, rows, columns), columns)
+def merge(
+    loaded: LoadedModel,
+    dense: Dense,
+    quantized: Mapping[str, QuantizedTensor],
+    config: LowRankConfig = CONFIG,
+    **settings: Any,
+) -> MergeReport:
+    return merge_low_rank_scales(
+        loaded.model,
+        dense.loaded.model,
+        dense.loaded.architecture,
+        quantized=quantized,
+        windows_NT=settings.pop("windows_NT", dense.healing_NT[:8]),
+        config=config,
+        **settings,
+    )
 
 
-@law
-@given(seed=seeds, rank=st.integers(1, 5))
-def test_no_other_factors_of_that_rank_come_closer(seed: int, rank: int) -> None:
-    matrix_MN = draw(seed, 7, 6)
-    left_MR, right_RN = truncate(matrix_MN, rank=rank)
-    error = float((matrix_MN - left_MR @ right_RN).norm())
-    for factor_RN in (draw(seed + 1, rank, 6), right_RN + 0.1 * draw(seed + 2, rank, 6)):
-        best_MR = torch.linalg.lstsq(factor_RN.T, matrix_MN.T).solution.T
-        assert error <= float((matrix_MN - best_MR @ factor_RN).norm()) + 1e-5
+def assert_same(found: QuantizedTensor, expected: QuantizedTensor) -> None:
+    assert torch.equal(found.codes, expected.codes)
+    assert torch.equal(found.scales, expected.scales)
 
 
-def quantized_linear(seed: int) -> tuple[torch.Tensor, QuantizedTensor, torch.Tensor]:
-    linear = draw_linear(seed, num_outputs=6, num_inputs=96, num_tokens=200)
-    scales_FB = search_scales(linear.w_FD, linear.gram_DD.diagonal())
-    return linear.w_FD, round_to_nearest(linear.w_FD, scales_FB), linear.gram_DD
+def load(loaded: LoadedModel, quantized: Mapping[str, QuantizedTensor]) -> None:
+    with torch.no_grad():
+        for name, tensor in quantized.items():
+            loaded.model.get_parameter(name).copy_(tensor.dequantize())
 
 
-@law
-@given(seed=seeds, rank=ranks, damping=st.sampled_from([1e-6, 1e-3, 1.0]))
-def test_a_merge_never_raises_the_output_error_and_reports_it_truly(seed: int, rank: int, damping: float) -> None:
-    w_FD, quantized, gram_DD = quantized_linear(seed)
-    result = merge_low_rank_scales(w_FD, quantized, gram_DD, config=LowRankConfig(rank=rank, damping=damping))
-    assert result.error_after <= result.error_before
-    assert result.is_merged == (result.error_after < result.error_before)
-    assert result.error_before == output_error(w_FD, quantized.dequantize(), gram_DD)
-    assert result.error_after == output_error(w_FD, result.quantized.dequantize(), gram_DD)
-    assert torch.equal(result.quantized.codes, quantized.codes)
-    assert torch.equal(result.quantized.scales, result.quantized.scales.half().float())
+def test_it_lowers_the_error_of_the_blocks_and_the_perplexity(tiny_model: LoadedModel, dense: Dense) -> None:
+    quantized = rounded(dense.loaded)
+    load(tiny_model, quantized)
+    before = dense.perplexity(tiny_model.model)
+    report = merge(tiny_model, dense, quantized)
+    assert all(after <= before for before, after in zip(report.errors_before, report.errors_after, strict=True))
+    assert report.num_merged == 4
+    assert sum(report.errors_after) < sum(report.errors_before)
+    assert dense.perplexity(tiny_model.model) < before
 
 
-@law
-@given(seed=seeds)
-def test_at_full_rank_a_merge_is_the_refit_of_the_scales(seed: int) -> None:
-    w_FD, quantized, gram_DD = quantized_linear(seed)
-    result = merge_low_rank_scales(w_FD, quantized, gram_DD, config=LowRankConfig(rank=256, damping=1e-3))
-    refitted = refit_scales(w_FD, quantized, gram_DD, damping=1e-3)
-    assert result.is_merged
-    torch.testing.assert_close(result.quantized.scales, refitted.scales, rtol=2e-3, atol=1e-6)
-    assert result.error_after == pytest.approx(output_error(w_FD, refitted.dequantize(), gram_DD), rel=0.01)
+def test_codes_stay_scales_fit_the_file_and_the_model_holds_what_the_file_will(
+    tiny_model: LoadedModel, dense: Dense
+) -> None:
+    quantized = rounded(dense.loaded)
+    report = merge(tiny_model, dense, quantized)
+    assert report.quantized.keys() == quantized.keys()
+    for name, tensor in report.quantized.items():
+        assert torch.equal(tensor.codes, quantized[name].codes)
+        assert tensor.type is quantized[name].type
+        assert torch.equal(tensor.scales, tensor.scales.half().to(tensor.scales.dtype))
+        assert torch.equal(tiny_model.model.get_parameter(name), tensor.dequantize())
+    embedding = f"{dense.loaded.architecture.embedding}.weight"
+    assert report.quantized[embedding] is quantized[embedding]
 
 
-@law
-@given(seed=seeds)
-def test_more_ranks_leave_less_error_on_the_whole(seed: int) -> None:
-    w_FD, quantized, gram_DD = quantized_linear(seed)
-    errors = [
-        merge_low_rank_scales(w_FD, quantized, gram_DD, config=LowRankConfig(rank=rank)).error_after for rank in (1, 3)
-    ]
-    assert errors[1] <= errors[0] * 1.01
+def test_the_same_correction_gives_the_same_bits(tiny_model: LoadedModel, dense: Dense) -> None:
+    quantized = rounded(dense.loaded)
+    norms = {name: value.clone() for name, value in tiny_model.model.state_dict().items() if value.ndim == 1}
+    first = merge(tiny_model, dense, quantized)
+    with torch.no_grad():
+        for name, value in norms.items():
+            tiny_model.model.get_parameter(name).copy_(value)
+    second = merge(tiny_model, dense, quantized)
+    assert first.errors_after == second.errors_after
+    for name, tensor in first.quantized.items():
+        assert_same(second.quantized[name], tensor)
 
 
-def test_fp16_scales_of_the_plain_rounding_are_taken_too() -> None:
-    linear = draw_linear(0, num_inputs=64)
-    quantized = quantize_tensor(linear.w_FD, GgufType.Q4_0)
-    assert quantized.scales.dtype == torch.float16
-    result = merge_low_rank_scales(linear.w_FD, quantized, linear.gram_DD, config=LowRankConfig())
-    assert result.is_merged
-    assert result.error_after < result.error_before
+def test_a_rate_that_is_too_high_leaves_scales_and_norms_as_they_were(tiny_model: LoadedModel, dense: Dense) -> None:
+    quantized = rounded(dense.loaded)
+    norms = {name: value.clone() for name, value in tiny_model.model.state_dict().items() if value.ndim == 1}
+    report = merge(tiny_model, dense, quantized, LowRankConfig(num_steps=3, learning_rate=1.0))
+    assert report.num_merged == 0
+    assert report.errors_after == report.errors_before
+    for name, tensor in report.quantized.items():
+        assert_same(tensor, quantized[name])
+        assert torch.equal(tiny_model.model.get_parameter(name), tensor.dequantize())
+    assert all(torch.equal(tiny_model.model.get_parameter(name), value) for name, value in norms.items())
 
 
-def test_what_cannot_be_better_comes_back_as_it_was() -> None:
-    codes_FD = torch.arange(64, dtype=torch.int8).reshape(1, 64) % 16 - 8
-    exact = QuantizedTensor(type=GgufType.Q4_0, codes=codes_FD, scales=torch.tensor([[0.5, -0.25]]))
-    empty = QuantizedTensor(type=GgufType.Q4_0, codes=torch.zeros_like(codes_FD), scales=torch.zeros(1, 2))
-    gram_DD = draw_linear(0, num_inputs=64).gram_DD
-    for quantized in (exact, empty):
-        result = merge_low_rank_scales(quantized.dequantize(), quantized, gram_DD, config=LowRankConfig())
-        assert not result.is_merged
-        assert result.quantized is quantized
-        assert result.error_after == result.error_before == 0.0
+def test_a_weight_of_code_zero_stays_zero(tiny_model: LoadedModel, dense: Dense) -> None:
+    quantized = rounded(dense.loaded)
+    report = merge(tiny_model, dense, quantized)
+    for name, tensor in quantized.items():
+        assert bool((tiny_model.model.get_parameter(name)[tensor.codes == 0] == 0).all())
+    assert any(bool((tensor.codes == 0).any()) for tensor in report.quantized.values())
+
+
+def test_a_linear_that_is_not_quantized_is_left_alone(tiny_model: LoadedModel, dense: Dense) -> None:
+    quantized = rounded(dense.loaded)
+    left_out = "model.layers.1.mlp.down_proj.weight"
+    del quantized[left_out]
+    before_FD = tiny_model.model.get_parameter(left_out).detach().clone()
+    report = merge(tiny_model, dense, quantized)
+    assert left_out not in report.quantized
+    assert torch.equal(tiny_model.model.get_parameter(left_out), before_FD)
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in tiny_model.model.parameters())
+
+
+def test_a_block_that_diverges_is_named(tiny_model: LoadedModel, dense: Dense) -> None:
+    with torch.no_grad():
+        tiny_model.model.get_parameter("model.layers.2.input_layernorm.weight")[0] = math.nan
+    with pytest.raises(HealingDivergedError) as caught:
+        merge(tiny_model, dense, rounded(dense.loaded), LowRankConfig(num_steps=1))
+    assert caught.value.fields == {"block": 2}
+
+
+def test_no_windows_is_an_error_and_progress_ends_with_all_blocks(tiny_model: LoadedModel, dense: Dense) -> None:
+    seen: list[tuple[int, int]] = []
+    quantized = rounded(dense.loaded)
+    with pytest.raises(NoCalibrationDataError):
+        merge(tiny_model, dense, quantized, windows_NT=dense.healing_NT[:0])
+    config = LowRankConfig(num_steps=1, rank=256)
+    merge(tiny_model, dense, quantized, config, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]

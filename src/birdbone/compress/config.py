@@ -122,6 +122,8 @@ class QuantizeConfig(Strict):
     """The type of each kind of tensor."""
     rounding: RoundingConfig = RoundingConfig()
     """How weights get to the grid."""
+    promote_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the linears' weights that may be stored as Q8_0 instead of Q4_0: where rounding hurts most."""
 
 
 class LowRankConfig(Strict):
@@ -131,9 +133,9 @@ class LowRankConfig(Strict):
     """Rank of the correction of each linear's scales."""
     num_steps: int = Field(default=16, ge=1, le=10_000)
     """Optimiser steps a block."""
-    num_windows: int = Field(default=16, ge=1)
+    num_windows: int = Field(default=16, ge=1, le=1_000_000)
     """Healing windows that it learns on."""
-    batch_size: int = Field(default=2, ge=1)
+    batch_size: int = Field(default=2, ge=1, le=65_536)
     """Windows a step."""
     learning_rate: float = Field(default=2e-3, gt=0, le=1)
     """Peak rate of Adam."""

@@ -5,9 +5,9 @@ are all functions of one matrix, the Gram matrix of the layer's inputs. It is co
 (q, k and v read the same tensor). Only its lower half is accumulated, in column panels, which halves the arithmetic.
 The head is not run. The pass therefore costs little more than a plain forward (`benchmarks/compress/`).
 
-The first token of a window is the attention sink: every later token reads its keys. Yet it is one token in hundreds, and
-in deep layers its inputs are quiet, so a plain Gram matrix ignores it, and a solver that feeds errors on spoils it: on
-the starter model the sink's keys went from 1 % to 14 % relative error, and INT4 perplexity from +4 % to +17 %. So the
+The first token of a window is the attention sink: every later token reads its keys. Yet it is one token in hundreds,
+and in deep layers its inputs are quiet, so a plain Gram matrix ignores it, and a solver that feeds errors on spoils it: on
+the starter model the sink's keys went from 1 % to 14 % relative error, and perplexity rose by 17 % instead of 4 %. So the
 first tokens are summed apart and scaled to a fixed share of the power of all others (`first_token_share`).
 """
 
@@ -92,20 +92,23 @@ def statistics_from_tensors(
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """Lower halves of the sum of x xᵀ over all tokens, and over the first token of each window."""
+    """The first token of each window as it is, and the lower half of the sum of x xᵀ over all other tokens.
 
-    all_DD: Tensor
-    first_DD: Tensor
+    Apart from the start: a first token can be a million times louder, and taking it out of a sum leaves only noise.
+    """
+
+    first: list[Tensor]
+    other_DD: Tensor
 
 
 def _watch(model: PreTrainedModel, path: str, sums: dict[str, _Sums], *, window: int) -> RemovableHandle:
     def add(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
         x_TD = inputs[0].detach().flatten(0, -2).float()
         if path not in sums:
-            shape = (x_TD.shape[1], x_TD.shape[1])
-            sums[path] = _Sums(x_TD.new_zeros(shape), x_TD.new_zeros(shape))
-        _accumulate_lower(sums[path].all_DD, x_TD)
-        _accumulate_lower(sums[path].first_DD, x_TD[::window])
+            sums[path] = _Sums([], x_TD.new_zeros(x_TD.shape[1], x_TD.shape[1]))
+        x_NTD = x_TD.reshape(-1, window, x_TD.shape[1])
+        sums[path].first.append(x_NTD[:, 0].clone())
+        _accumulate_lower(sums[path].other_DD, x_NTD[:, 1:].flatten(0, 1))
 
     linear: nn.Module = model.get_submodule(path)
     return linear.register_forward_pre_hook(add)
@@ -127,12 +130,12 @@ def _stream(model: PreTrainedModel, windows_NT: Tensor, batch_size: int, progres
 
 def _mean_gram(path: str, sums: _Sums, windows_NT: Tensor, first_token_share: float | None) -> Tensor:
     """Return the mean of x xᵀ as a full matrix, with the first tokens at their share. Changes `sums`."""
-    gram_DD = sums.all_DD
+    gram_DD, first_ND = sums.other_DD, torch.cat(sums.first)
     if first_token_share is not None and windows_NT.shape[1] > 1:
-        gram_DD -= sums.first_DD
-        first_power = sums.first_DD.diagonal().sum().clamp_min(1e-30)
-        gram_DD += sums.first_DD * (first_token_share * gram_DD.diagonal().sum() / first_power)
-    gram_DD = gram_DD.tril_().div_(windows_NT.numel())
+        first_power, other_power = first_ND.square().sum().clamp_min(1e-30), gram_DD.diagonal().sum()
+        first_ND *= (first_token_share * other_power / first_power).sqrt()
+    _accumulate_lower(gram_DD, first_ND)
+    gram_DD.tril_().div_(windows_NT.numel())
     gram_DD += gram_DD.tril(-1).T
     if not bool(gram_DD.isfinite().all()):
         raise NonFiniteStatisticsError(f"The inputs of {path} are not finite on the calibration text.", layer=path)

@@ -5,12 +5,14 @@ whose result is plain data. When the process dies, the workflow stays PENDING in
 opens the run (same executor id) replays the workflow: finished steps give their stored results, the step that was in
 hand runs again from its start, and as steps are pure functions of artefacts and settings it ends in the same bytes.
 
-Three rules keep that true:
+Four rules keep that true:
 
 - A step stores artefacts in the vault first, then its row, figures and events in one transaction, and only then does
   DBOS record its result. A crash between any two repeats the step, which rewrites the same rows.
-- A failure or a stop must not end the workflow, or it could not be resumed. Both therefore leave it as `_Halt`, which is
-  no `Exception`: DBOS lets it through and the workflow stays PENDING.
+- A failure or a stop must not end the workflow, or it could not be resumed. Both therefore leave it as `_Halt`, which
+  is no `Exception`: DBOS lets it through and the workflow stays PENDING.
+- Processes that share a database must not take each other's runs: DBOS hands a workflow that is to be recovered to any
+  executor of the same application version. So the version, like the executor, is the run's id.
 - The workflow runs in a thread of DBOS. The caller waits on `_Outcome`, so that Ctrl-C reaches the main thread, which
   asks the step to stop at its next progress report.
 """
@@ -32,7 +34,8 @@ from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from birdbone.core import BirdboneError, connect, publish
 from birdbone.core.files import raise_if_disk_full
@@ -112,7 +115,7 @@ def _launch(database_url: str, run_id: str) -> None:
             name=_APPLICATION,
             system_database_url=_beside(database_url),
             executor_id=run_id,
-            application_version="1",
+            application_version=run_id,
             log_level="CRITICAL",
             console_log_level="CRITICAL",
             run_admin_server=False,
@@ -126,7 +129,12 @@ def _beside(database_url: str) -> str:
 
     One SQLite file for both would make the two engines wait for each other's write lock.
     """
-    return database_url.replace("birdbone.db", "durable.db") if database_url.startswith("sqlite") else database_url
+    url = make_url(database_url)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return database_url
+    path = Path(url.database)
+    name = "durable.db" if path.name == "birdbone.db" else f"{path.stem}-durable.db"
+    return url.set(database=str(path.with_name(name))).render_as_string(hide_password=False)
 
 
 @contextlib.contextmanager
@@ -158,7 +166,7 @@ def _wait(session: _Session) -> None:
         return
 
 
-@DBOS.workflow(name="walk_recipe")  # type: ignore[untyped-decorator]
+@DBOS.workflow(name="walk_recipe", max_recovery_attempts=None)  # type: ignore[untyped-decorator]
 def _walk(run_id: str) -> None:
     """Walk the recipe's steps. Deterministic: what comes next depends on the results of steps alone."""
     session = _session
@@ -166,12 +174,12 @@ def _walk(run_id: str) -> None:
         raise _Halt
     try:
         _walk_steps(session)
+        _set_status(session, "done")
     except _Halt:
         raise
     except BaseException as error:
-        session.outcome.put(error)
+        _fail(session, _known(error))
         raise _Halt from error
-    _set_status(session, "done")
     session.outcome.put(None)
 
 
@@ -218,15 +226,19 @@ def _do(job: StepJob) -> dict[str, Any]:
     session = _session
     if session is None:
         raise _Halt
-    with session.engine.begin() as connection:
-        repository.start_step(connection, run_id=job.run_id, label=job.label, kind=job.kind, position=job.position)
-        publish(connection, topic=job.run_id, kind="step_started", payload={"label": job.label, "kind": job.kind})
     try:
+        _begin(session, job)
         result = session.worker.perform(job, session.recipe, report_progress=_reporter(session, job.label))
         return _record(session, job, result)
     except BaseException as error:
-        _fail(session, job, _known(error))
+        _fail(session, _known(error), label=job.label)
         raise _Halt from error
+
+
+def _begin(session: _Session, job: StepJob) -> None:
+    with session.engine.begin() as connection:
+        repository.start_step(connection, run_id=job.run_id, label=job.label, kind=job.kind, position=job.position)
+        publish(connection, topic=job.run_id, kind="step_started", payload={"label": job.label, "kind": job.kind})
 
 
 def _record(session: _Session, job: StepJob, result: StepResult) -> dict[str, Any]:
@@ -240,15 +252,20 @@ def _record(session: _Session, job: StepJob, result: StepResult) -> dict[str, An
     return plain
 
 
-def _fail(session: _Session, job: StepJob, error: BirdboneError) -> None:
+def _fail(session: _Session, error: BirdboneError, *, label: str = "") -> None:
+    """Record that a step (or, without a label, the run) failed or was stopped, and hand the error to the caller.
+
+    A database that cannot take the record raises nothing here: an `Exception` that leaves a step is kept by DBOS as the
+    step's result, and every resume would give it again.
+    """
     is_stop = isinstance(error, RunStoppedError)
-    with session.engine.begin() as connection:
-        repository.end_step(connection, job.run_id, job.label, error=error.to_dict())
-        repository.set_run_status(
-            connection, job.run_id, "stopped" if is_stop else "failed", error=None if is_stop else error.to_dict()
-        )
+    plain = error.to_dict()
+    with contextlib.suppress(SQLAlchemyError), session.engine.begin() as connection:
+        repository.end_step(connection, session.run_id, label, error=plain)
+        status: repository.RunStatus = "stopped" if is_stop else "failed"
+        repository.set_run_status(connection, session.run_id, status, error=None if is_stop else plain)
         kind = "run_stopped" if is_stop else "step_failed"
-        publish(connection, topic=job.run_id, kind=kind, payload={"label": job.label, "error": error.to_dict()})
+        publish(connection, topic=session.run_id, kind=kind, payload={"label": label, "error": plain})
     session.outcome.put(error)
 
 

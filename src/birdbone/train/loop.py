@@ -56,7 +56,7 @@ def fit(
 
 @contextmanager
 def trainable(parameters: Sequence[Parameter]) -> Iterator[None]:
-    """Let the parameters gather gradients of their own in the block; after it, `requires_grad` and `grad` are as before."""
+    """Let the parameters gather gradients inside the block; after it, `requires_grad` and `grad` are as they were."""
     before = [(parameter.requires_grad, parameter.grad) for parameter in parameters]
     try:
         for parameter in parameters:

@@ -1,8 +1,8 @@
 """Low-rank correction of a quantized model, learned block by block and merged into its block scales.
 
 Theory of operation. A dense low-rank correction of an INT4 matrix has no place in the file: added to the weights and
-rounded again, it is rounded away; kept beside them, it costs bytes and a second product a layer. What a block format has
-in real numbers is its scales. So each linear gets factors U and V of rank r, and its scales S become S * (1 + U V). The
+rounded again, it is rounded away; kept beside them, it costs bytes and a second product a layer. What a block format
+has in real numbers is its scales. So each linear gets factors U and V of rank r, and its scales S become S * (1 + U V). The
 factors (and the norms, which the file keeps in float) learn to give the dense block's output from what the quantized
 block will really see, block after block. Then they are merged: the file keeps its size, its codes and its kernels. A
 block that the merge left worse keeps its scales.
@@ -124,12 +124,16 @@ def _correct_block(
     factors = _make_factors(architecture, index, quantized, config)
     norms = {name: p for name, p in layer.named_parameters() if f"{prefix}{name}" not in factors and p.ndim == 1}
     learned = {name: Parameter(p.detach().clone()) for name, p in norms.items()}
+    fixed = {name: p.detach() for name, p in layer.named_parameters()}
 
     def loss_of_step(step: int) -> Tensor:
         batch = step % len(targets)
         weights = {name.removeprefix(prefix): factor.weight() for name, factor in factors.items()}
         output = functional_call(
-            layer, {**weights, **learned}, (streams.student[batch],), dict(streams.context.layer_arguments[index])
+            layer,
+            {**fixed, **weights, **learned},
+            (streams.student[batch],),
+            dict(streams.context.layer_arguments[index]),
         )
         return relative_error(output, targets[batch])
 

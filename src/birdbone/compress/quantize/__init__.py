@@ -1,6 +1,7 @@
 """Fewer bits a weight. One file a grid; `quantize_linear` picks the rounding that the settings name."""
 
 from birdbone.compress.quantize.linear import quantize_linear
+from birdbone.compress.quantize.promotion import choose_promotions, relative_output_error
 from birdbone.compress.quantize.q4_0 import (
     BLOCK_SIZE,
     output_error,
@@ -12,9 +13,11 @@ from birdbone.compress.quantize.q4_0 import (
 
 __all__ = [
     "BLOCK_SIZE",
+    "choose_promotions",
     "output_error",
     "quantize_linear",
     "refit_scales",
+    "relative_output_error",
     "round_to_nearest",
     "round_with_feedback",
     "search_scales",

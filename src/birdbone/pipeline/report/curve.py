@@ -21,7 +21,7 @@ def healing_curve(dense: Measurement, waves: Sequence[Wave]) -> Markup:
     shown = [wave for wave in waves if wave.perplexity is not None]
     last = max([wave.number for wave in waves], default=1)
     x = Scale(low=-0.3, high=last + 0.5, begin=_LEFT, end=_WIDTH - _RIGHT)
-    y = _vertical(dense, shown)
+    y = _vertical(dense, waves)
     parts = [*_axes(x, y, dense, last), *_steps(x, y, waves), _trunk(x, y, dense, shown)]
     for wave in shown:
         parts += _wave(x, y, dense, wave, is_labelled=len(shown) <= _MAX_LABELS)

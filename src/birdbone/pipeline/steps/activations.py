@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from birdbone.compress.config import WandaConfig
+from birdbone.compress.importance import score_linear
 from birdbone.compress.statistics import (
     InputStatistics,
     collect_statistics,
     statistics_from_tensors,
     statistics_to_tensors,
 )
-from birdbone.models import Architecture, compute_in
+from birdbone.models import Architecture, LoadedModel, compute_in
 from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import LogActivationsStep
@@ -31,7 +33,18 @@ def run(context: StepContext, settings: LogActivationsStep) -> StepResult:
     tensors = statistics_to_tensors(statistics, loaded.architecture)
     num_tokens = next(iter(statistics.values())).num_tokens
     artefacts = {"statistics": keep_tensors(context, "statistics", tensors)}
-    return StepResult(artefacts=artefacts, notes={"num_tokens": num_tokens})
+    notes = {"num_tokens": num_tokens, "importance_by_linear": _importance(context, loaded, statistics)}
+    return StepResult(artefacts=artefacts, notes=notes)
+
+
+def _importance(context: StepContext, loaded: LoadedModel, statistics: dict[str, InputStatistics]) -> dict[str, float]:
+    """Return the mean score of each linear's weights in the dense model, by the metric that the waves will use."""
+    waves = context.recipe.step("waves")
+    metric = WandaConfig() if waves is None else waves.importance
+    return {
+        path: float(score_linear(loaded.model.get_parameter(f"{path}.weight").detach(), found, metric).mean())
+        for path, found in statistics.items()
+    }
 
 
 def take_statistics(context: StepContext, architecture: Architecture) -> dict[str, InputStatistics]:

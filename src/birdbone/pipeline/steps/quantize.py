@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from birdbone.compress.quantize import output_error, quantize_linear
+from birdbone.compress.quantize import choose_promotions, quantize_linear, relative_output_error
+from birdbone.models import LoadedModel
 from birdbone.models.gguf import GgufType, QuantizedTensor, quantize_tensor
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import QuantizeStep
@@ -23,24 +24,44 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
     statistics = take_statistics(context, loaded.architecture)
     masks = take_tensors(context, "masks") if state.masks else {}
     kind = GgufType[settings.format.linears.upper()]
-    report = context.progress("rounding")
     paths = loaded.architecture.linear_paths if kind.is_quantized else ()
-    quantized, error = {}, 0.0
+    quantized, errors = {}, {}
+    report = context.progress("rounding")
     for number, path in enumerate(paths, start=1):
-        weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
-        quantized[f"{path}.weight"] = quantize_linear(
+        weight_FD, gram_DD = loaded.model.get_parameter(f"{path}.weight").detach(), statistics[path].gram_DD
+        tensor = quantize_linear(
             weight_FD, statistics[path], kind=kind, mask_FD=masks.get(path), config=settings.rounding
         )
-        error += output_error(weight_FD, quantized[f"{path}.weight"].dequantize(), statistics[path].gram_DD)
+        quantized[f"{path}.weight"] = tensor
+        errors[path] = relative_output_error(weight_FD, tensor.dequantize(), gram_DD)
         report(number, len(paths))
+    promoted = _promote(loaded, quantized, errors, settings)
     quantized |= _embedding(loaded, settings)
     artefacts = {
         "candidate": state.artefact,
         "quantized": keep_tensors(context, "quantized", flatten(quantized)),
         **({"masks": state.masks} if state.masks else {}),
     }
-    notes = {"wave": state.wave, "attempt": _attempt(context), "output_error": error, "type": kind.name}
+    notes = {
+        "wave": state.wave,
+        "attempt": _attempt(context),
+        "type": kind.name,
+        "errors_by_linear": errors,
+        "promoted": promoted,
+    }
     return StepResult(artefacts=artefacts, notes=notes)
+
+
+def _promote(
+    loaded: LoadedModel, quantized: dict[str, QuantizedTensor], errors: dict[str, float], settings: QuantizeStep
+) -> list[str]:
+    """Put the linears that rounding hurt most into Q8_0, as far as the settings allow, and return their paths."""
+    sizes = {path: quantized[f"{path}.weight"].codes.numel() for path in errors}
+    promoted = choose_promotions(errors, sizes, share=settings.promote_share)
+    for path in promoted:
+        weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
+        quantized[f"{path}.weight"] = quantize_tensor(weight_FD, GgufType.Q8_0)
+    return promoted
 
 
 def flatten(quantized: dict[str, QuantizedTensor]) -> dict[str, Any]:
@@ -78,7 +99,7 @@ def _attempt(context: StepContext) -> int:
     return sum(1 for notes in context.notes.values() if notes.get("is_rejected"))
 
 
-def _embedding(loaded: Any, settings: QuantizeStep) -> dict[str, QuantizedTensor]:
+def _embedding(loaded: LoadedModel, settings: QuantizeStep) -> dict[str, QuantizedTensor]:
     kind = GgufType[settings.format.embedding.upper()]
     if not kind.is_quantized:
         return {}
