@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from birdbone.cli.output import console_of
 from birdbone.cli.progress import LiveScreen, PlainScreen, RunDisplay, Screen
 from birdbone.core import Workspace, connect, publish
 
@@ -29,7 +30,7 @@ def begun_run(workspace: Workspace) -> str:
 
 
 def plain(stream: io.StringIO, *, is_verbose: bool = False) -> Screen:
-    return PlainScreen(Console(file=stream, width=80), is_verbose=is_verbose)
+    return PlainScreen(console_of(stream), is_verbose=is_verbose)
 
 
 def record(workspace: Workspace, event: str, /, **payload: object) -> None:
@@ -93,3 +94,9 @@ def test_a_terminal_gets_a_bar_and_is_left_as_it_was() -> None:
     shown = stream.getvalue()
     assert "wave-1: done [not markup]" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is back"
+
+
+def test_a_console_whose_reader_is_gone_raises_and_ends_nothing() -> None:
+    """Rich by itself would point standard output nowhere and end the process: the run's result would be lost."""
+    with pytest.raises(BrokenPipeError):
+        console_of(ClosedStream()).print("anything")

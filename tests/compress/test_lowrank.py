@@ -18,7 +18,7 @@ from birdbone.models.gguf import GgufType, QuantizedTensor, quantize_tensor
 
 pytestmark = pytest.mark.usefixtures("dense_stays")
 
-CONFIG = LowRankConfig(rank=2, num_steps=8, batch_size=4)
+CONFIG = LowRankConfig(rank=2, num_steps=4, batch_size=4)
 
 
 def rounded(loaded: LoadedModel) -> dict[str, QuantizedTensor]:
@@ -89,11 +89,12 @@ def test_codes_stay_scales_fit_the_file_and_the_model_holds_what_the_file_will(
 def test_the_same_correction_gives_the_same_bits(tiny_model: LoadedModel, dense: Dense) -> None:
     quantized = rounded(dense.loaded)
     norms = {name: value.clone() for name, value in tiny_model.model.state_dict().items() if value.ndim == 1}
-    first = merge(tiny_model, dense, quantized)
+    config = LowRankConfig(num_steps=2)
+    first = merge(tiny_model, dense, quantized, config)
     with torch.no_grad():
         for name, value in norms.items():
             tiny_model.model.get_parameter(name).copy_(value)
-    second = merge(tiny_model, dense, quantized)
+    second = merge(tiny_model, dense, quantized, config)
     assert first.errors_after == second.errors_after
     for name, tensor in first.quantized.items():
         assert_same(second.quantized[name], tensor)
@@ -111,20 +112,12 @@ def test_a_rate_that_is_too_high_leaves_scales_and_norms_as_they_were(tiny_model
     assert all(torch.equal(tiny_model.model.get_parameter(name), value) for name, value in norms.items())
 
 
-def test_a_weight_of_code_zero_stays_zero(tiny_model: LoadedModel, dense: Dense) -> None:
-    quantized = rounded(dense.loaded)
-    report = merge(tiny_model, dense, quantized)
-    for name, tensor in quantized.items():
-        assert bool((tiny_model.model.get_parameter(name)[tensor.codes == 0] == 0).all())
-    assert any(bool((tensor.codes == 0).any()) for tensor in report.quantized.values())
-
-
 def test_a_linear_that_is_not_quantized_is_left_alone(tiny_model: LoadedModel, dense: Dense) -> None:
     quantized = rounded(dense.loaded)
     left_out = "model.layers.1.mlp.down_proj.weight"
     del quantized[left_out]
     before_FD = tiny_model.model.get_parameter(left_out).detach().clone()
-    report = merge(tiny_model, dense, quantized)
+    report = merge(tiny_model, dense, quantized, LowRankConfig(num_steps=1))
     assert left_out not in report.quantized
     assert torch.equal(tiny_model.model.get_parameter(left_out), before_FD)
     assert all(parameter.requires_grad and parameter.grad is None for parameter in tiny_model.model.parameters())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from birdbone.core import Workspace, find_workspace, make_workspace
-from birdbone.pipeline import Recipe, load_recipe, resolve_recipe, service
+from birdbone.pipeline import Recipe, load_recipe, resolve_recipe, running, service
 from birdbone.pipeline.service import RunView
 
 from .processes import Server
@@ -56,7 +56,7 @@ def reference(
     with (folder / "lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         if not (folder / "done").exists():
-            run_id = service.create_run(make_workspace(folder)[0], make_recipe())
+            run_id = running.create_run(make_workspace(folder)[0], make_recipe())
             ending = processes.start(folder, run_id).wait()
             assert (ending.status, ending.error) == (0, None)
             (folder / "done").write_text(run_id)

@@ -134,7 +134,7 @@ def serve() -> None:
 def become_child(request: Request) -> None:
     """Go on with the run and write how it ended."""
     from birdbone.core import BirdboneError, find_workspace
-    from birdbone.pipeline import service
+    from birdbone.pipeline import running
 
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -149,7 +149,7 @@ def become_child(request: Request) -> None:
 
     error = None
     try:
-        service.resume_run(find_workspace(Path(request.folder)), request.run_id, listener=listen)
+        running.resume_run(find_workspace(Path(request.folder)), request.run_id, listener=listen)
     except BirdboneError as known:
         error = known.to_dict()
     Path(request.ending).write_text(json.dumps({"error": error}, default=str))

@@ -225,8 +225,14 @@ def verdict(outcome: str, reason: str) -> dict[str, Any]:
 
 
 def _results() -> dict[str, dict[str, Any]]:
-    quantized = {"wave": 2, "attempt": 0, "output_error": 0.18342, "type": "Q4_0"}
-    merged = {"output_error_before": 0.18342, "output_error_after": 0.17111, "num_merged": 203, "num_linears": 210}
+    quantized = {
+        "wave": 2,
+        "attempt": 0,
+        "type": "Q4_0",
+        "errors_by_linear": {path: 0.02 * share for path, share in by_linear(3, base=0.05).items()},
+        "promoted": ["model.layers.0.self_attn.v_proj", "model.layers.29.mlp.down_proj"],
+    }
+    merged = {"errors_before": errors(1.4), "errors_after": errors(1.2), "num_merged": 27, "num_blocks": NUM_LAYERS}
     exported = {"types": {"Q4_0": 210, "Q8_0": 1, "F32": 61}, "limits": []}
     rejected = verdict("fail", "perplexity_ratio: 1.0368; at most 1.03 is required")
     accepted = verdict("warn", "perplexity_ratio: 1.0254; at most 1.02 was hoped for, at most 1.03 is required")
@@ -258,7 +264,7 @@ def _results() -> dict[str, dict[str, Any]]:
         },
         "quantize-try2": {
             "artefacts": {"candidate": STATES[1]},
-            "notes": quantized | {"wave": 1, "attempt": 1, "output_error": 0.17708},
+            "notes": quantized | {"wave": 1, "attempt": 1},
         },
         "low_rank-try2": {"artefacts": {}, "notes": merged},
         "export-try2": {"artefacts": {"gguf": GGUFS[1]}, "notes": exported},

@@ -5,17 +5,15 @@ from __future__ import annotations
 import random
 import signal
 import sqlite3
-import time
-from pathlib import Path
-from typing import Any
 
 from birdbone.core import Workspace
-from birdbone.pipeline import service
+from birdbone.pipeline import running, service
 from birdbone.pipeline.service import RunView
 from birdbone.vault import log, open_vault, read_manifest, verify
 
 from .conftest import MakeRecipe
-from .processes import Child, Server
+from .processes import Server
+from .runs import execute_sql, folder_of, go_on, wait_for_step
 
 FINAL = ("final", "final_gguf", "masks", "statistics", "quantized")
 LABELS = [
@@ -23,29 +21,6 @@ LABELS = [
 ]  # fmt: skip
 
 Reference = tuple[Workspace, RunView]
-
-
-def folder_of(workspace: Workspace) -> Path:
-    return workspace.folder.parent
-
-
-def go_on(processes: Server, workspace: Workspace, run_id: str) -> RunView:
-    """Resume in a process of its own, to the end."""
-    ending = processes.start(folder_of(workspace), run_id).wait()
-    assert (ending.status, ending.error) == (0, None)
-    return service.view_run(workspace, run_id)
-
-
-def wait_for_step(workspace: Workspace, run_id: str, label: str, child: Child) -> None:
-    """Return when a step is in hand."""
-    while label not in {step.label for step in service.view_run(workspace, run_id).steps}:
-        assert child.is_alive()
-        time.sleep(0.02)
-
-
-def execute_sql(workspace: Workspace, text: str) -> list[Any]:
-    with sqlite3.connect(workspace.folder / "birdbone.db", timeout=30) as connection:
-        return connection.execute(text).fetchall()
 
 
 def test_an_uninterrupted_run_does_each_step_once_in_order(reference: Reference) -> None:
@@ -64,7 +39,7 @@ def test_a_second_uninterrupted_run_in_this_process_gives_the_same_digests(
     reference: Reference, workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
     heard = []
-    run_id = service.start_run(workspace, make_recipe(), listener=lambda *report: heard.append(report))
+    run_id = running.start_run(workspace, make_recipe(), listener=lambda *report: heard.append(report))
     view = service.view_run(workspace, run_id)
     assert view.run.status == "done"
     assert view.artefacts == reference[1].artefacts
@@ -78,7 +53,7 @@ def test_a_run_that_is_killed_at_random_points_ends_in_the_same_digests(
     """Later steps are killed below, at known points: this many milliseconds into one the run could have ended."""
     randomness = random.Random(0)
     chosen = sorted(randomness.sample(LABELS[:-3], 4), key=LABELS.index)
-    run_id = service.create_run(workspace, make_recipe())
+    run_id = running.create_run(workspace, make_recipe())
     for label in chosen:
         delay = randomness.uniform(0.0, 0.15)
         ending = processes.start(folder_of(workspace), run_id, kill_in=label, delay=delay).wait()
@@ -94,7 +69,7 @@ def test_a_step_that_was_done_but_not_recorded_is_done_again_and_gives_the_same(
     reference: Reference, processes: Server, workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
     """The database refuses the record of each step once: after the artefacts, before everything else."""
-    run_id = service.create_run(workspace, make_recipe())
+    run_id = running.create_run(workspace, make_recipe())
     for label in LABELS:
         execute_sql(
             workspace,
@@ -121,7 +96,7 @@ def versions_on_main(workspace: Workspace) -> list[tuple[str, str]]:
 def test_a_step_that_could_not_even_be_begun_is_begun_by_the_next_resume(
     reference: Reference, processes: Server, workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
-    run_id = service.create_run(workspace, make_recipe())
+    run_id = running.create_run(workspace, make_recipe())
     execute_sql(
         workspace,
         "CREATE TRIGGER refuse BEFORE INSERT ON steps WHEN NEW.label = 'log_activations' "
@@ -143,7 +118,7 @@ def test_a_step_that_could_not_even_be_begun_is_begun_by_the_next_resume(
 def test_a_run_may_be_resumed_more_often_than_anyone_counts(
     processes: Server, workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
-    run_id = service.create_run(workspace, make_recipe(until="log_activations"))
+    run_id = running.create_run(workspace, make_recipe(until="log_activations"))
     assert processes.start(folder_of(workspace), run_id, kill_in="log_activations").wait().status == -signal.SIGKILL
     with sqlite3.connect(workspace.folder / "durable.db", timeout=30) as connection:
         changed = connection.execute("UPDATE workflow_status SET recovery_attempts = 100000").rowcount
@@ -155,7 +130,7 @@ def test_two_runs_of_one_workspace_go_on_beside_each_other(
     processes: Server, workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
     """A process that works on its own run must not pick up the run that another process is about to resume."""
-    interrupted, fresh = (service.create_run(workspace, make_recipe(until="waves")) for _ in range(2))
+    interrupted, fresh = (running.create_run(workspace, make_recipe(until="waves")) for _ in range(2))
     first = processes.start(folder_of(workspace), interrupted, kill_in="wave-1").wait()
     assert first.status == -signal.SIGKILL
     beside = processes.start(folder_of(workspace), fresh)
@@ -169,7 +144,7 @@ def test_two_runs_of_one_workspace_go_on_beside_each_other(
 def test_ctrl_c_stops_at_the_next_safe_point_and_the_run_goes_on_later(
     reference: Reference, processes: Server, workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
-    run_id = service.create_run(workspace, make_recipe())
+    run_id = running.create_run(workspace, make_recipe())
     child = processes.start(folder_of(workspace), run_id)
     wait_for_step(workspace, run_id, "wave-1", child)
     child.send(signal.SIGINT)
@@ -187,7 +162,7 @@ def test_ctrl_c_stops_at_the_next_safe_point_and_the_run_goes_on_later(
 
 
 def test_only_one_process_works_on_a_run(processes: Server, workspace: Workspace, make_recipe: MakeRecipe) -> None:
-    run_id = service.create_run(workspace, make_recipe(until="log_activations"))
+    run_id = running.create_run(workspace, make_recipe(until="log_activations"))
     first = processes.start(folder_of(workspace), run_id)
     wait_for_step(workspace, run_id, "seed", first)
     second = processes.start(folder_of(workspace), run_id).wait()
@@ -203,7 +178,7 @@ def test_only_one_process_works_on_a_run(processes: Server, workspace: Workspace
 def test_a_damaged_store_fails_the_step_and_the_run_goes_on_once_it_is_mended(
     reference: Reference, processes: Server, workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
-    run_id = service.create_run(workspace, make_recipe())
+    run_id = running.create_run(workspace, make_recipe())
     assert processes.start(folder_of(workspace), run_id, kill_in="log_activations").wait().status == -signal.SIGKILL
     vault = open_vault(workspace.vault_folder)
     dense = service.view_run(workspace, run_id).artefacts["dense"]

@@ -15,7 +15,7 @@ from birdbone.pipeline.report.curve import healing_curve
 from birdbone.pipeline.report.heat_map import balanced_shades, heat_map, rising_shades
 from birdbone.pipeline.report.linears import linear_grid, relative_to_kind
 from birdbone.pipeline.report.svg import Scale, element, mark, ticks
-from birdbone.pipeline.report.waves import read_waves
+from birdbone.pipeline.report.waves import Wave, read_waves
 
 from .report_fixtures import DENSE, KINDS, NUM_LAYERS, by_linear, cut_view, full_view
 
@@ -32,6 +32,10 @@ def curve_of(label: str | None = None) -> ElementTree.Element:
     dense = view.figure("perplexity", DENSE)
     assert dense is not None
     return ElementTree.fromstring(healing_curve(dense, read_waves(view)))
+
+
+def blocks_of(wave: Wave) -> ElementTree.Element:
+    return ElementTree.fromstring(block_errors(wave.errors_before, wave.errors_after, label="made up"))
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
@@ -92,7 +96,7 @@ def test_everything_on_the_curve_stands_inside_the_drawing(label: str | None) ->
 
 def test_each_drawing_says_what_it_shows() -> None:
     waves = read_waves(full_view())
-    for drawn in (curve_of(), ElementTree.fromstring(block_errors(waves[0]))):
+    for drawn in (curve_of(), blocks_of(waves[0])):
         assert drawn.get("role") == "img"
         title, description = drawn.find("title"), drawn.find("desc")
         assert title is not None
@@ -102,9 +106,14 @@ def test_each_drawing_says_what_it_shows() -> None:
 
 
 def test_the_block_errors_have_a_point_a_block_and_side() -> None:
-    root = ElementTree.fromstring(block_errors(read_waves(full_view())[0]))
+    root = blocks_of(read_waves(full_view())[0])
     assert sum(1 for _ in root.iter("circle")) == NUM_LAYERS
     assert sum(1 for _ in root.iter("rect")) == NUM_LAYERS
+
+
+def test_a_side_without_values_is_left_out() -> None:
+    root = ElementTree.fromstring(block_errors((), (0.2, 0.1), label="made up"))
+    assert (sum(1 for _ in root.iter("circle")), sum(1 for _ in root.iter("rect"))) == (2, 0)
 
 
 def test_the_heat_map_has_a_cell_a_linear_that_says_its_number() -> None:

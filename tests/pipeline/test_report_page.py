@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from birdbone.core import Measurement
 from birdbone.pipeline.report import build_report, render_report, write_report
-from birdbone.pipeline.report.methods import methods_used
+from birdbone.pipeline.report.rounding import read_rounding
 from birdbone.pipeline.report.wording import change_words, figure_words
 from birdbone.pipeline.service import RunView
 
@@ -207,6 +207,7 @@ def test_a_stopped_run_exports_nothing_and_says_so() -> None:
     assert "This run was stopped in the step judge ." in text
     assert "no verdict has accepted it: this run has exported nothing" in text
     assert "It was made of the state after wave 2." in text
+    assert ERROR["code"] not in text  # to be stopped is no fault
 
 
 def test_a_run_that_fell_back_does_not_call_its_file_a_pass() -> None:
@@ -239,14 +240,39 @@ def test_the_whole_recipe_and_the_machine_are_on_the_page() -> None:
     assert "torch 2.13.0" in text
 
 
-def test_only_methods_that_were_used_are_cited() -> None:
-    whole = [method.where for method in methods_used(full_view())]
-    assert {"arXiv:2306.11695", "arXiv:1911.11134", "Psychometrika 1"} <= set(whole)
-    assert "arXiv:2210.17323" not in whole
-    early = [method.where for method in methods_used(cut_view("wave-3", status="stopped"))]
-    assert "arXiv:1911.11134" not in early
-    assert "Psychometrika 1" not in early
-    assert methods_used(empty_view()) == ()
+def test_the_works_behind_the_finished_steps_are_named() -> None:
+    text = Page(html_of(full_view())).text
+    assert "arXiv:2306.11695" in text
+    assert "Evci, Utku; Gale, Trevor" in text
+    assert "arXiv:1911.11134" not in Page(html_of(cut_view("wave-3", status="stopped"))).text
+
+
+def test_rounding_is_told_from_the_newest_round_only() -> None:
+    rounding = read_rounding(full_view())
+    assert rounding is not None
+    assert (rounding.step, rounding.low_rank_step, rounding.wave) == ("quantize-try2", "low_rank-try2", 1)
+    cut = read_rounding(cut_view("low_rank-try2", status="stopped"))
+    assert cut is not None
+    assert (cut.step, cut.low_rank_step, cut.errors_after, cut.tensor_counts) == ("quantize-try2", None, (), {})
+    assert read_rounding(empty_view()) is None
+    text = Page(html_of(full_view())).text
+    assert "kept for 27 of 30 blocks" in text
+    assert "2 linears that rounding hurt most: model.layers.0.self_attn.v_proj" in text
+
+
+def without_notes(view: RunView) -> RunView:
+    """The run as steps of another release might leave it: the notes that the steps need, and no more."""
+    needed = {"wave", "verdict", "good_states"}
+    steps = []
+    for step in view.steps:
+        notes = {key: value for key, value in (step.result or {})["notes"].items() if key in needed}
+        steps.append(dataclasses.replace(step, result={**(step.result or {}), "notes": notes}))
+    return dataclasses.replace(view, steps=tuple(steps))
+
+
+def test_notes_that_a_step_did_not_leave_are_no_fault() -> None:
+    text = Page(html_of(without_notes(full_view()))).text
+    assert "Importance by linear: not measured" in text
 
 
 def test_headings_go_down_one_level_at_a_time() -> None:

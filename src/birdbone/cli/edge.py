@@ -5,6 +5,7 @@ Imports nothing of the other rooms before an error has to be explained: `birdbon
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -58,11 +59,11 @@ def report(error: BaseException, *, as_json: bool, is_debug: bool) -> int:
     fields = {key: value for key, value in known.to_dict().items() if is_debug or key != "trace"}
     hint = _with_run(known.hint, known.fields.get("run_id"))
     if as_json:
-        fields |= {"hint": hint}
-        print(json.dumps(fields, default=str, ensure_ascii=False), file=sys.stderr)  # noqa: T201
+        text = json.dumps(fields | {"hint": hint}, default=str, ensure_ascii=False)
     else:
-        lines = [f"error [{known.code}] {_one_line(known.message)}", *([f"hint: {_one_line(hint)}"] if hint else [])]
-        print("\n".join(lines), file=sys.stderr)  # noqa: T201
+        text = f"error [{known.code}] {_one_line(known.message)}" + (f"\nhint: {_one_line(hint)}" if hint else "")
+    with contextlib.suppress(OSError):  # standard error may be gone; the exit code is not
+        print(text, file=sys.stderr)  # noqa: T201
     return exit_code(known.kind)
 
 
@@ -73,11 +74,8 @@ def explain(error: BaseException) -> Any:
 
     from birdbone.cli import errors
     from birdbone.core import BirdboneError
-    from birdbone.core.errors import WorkspaceError
 
     match error:
-        case WorkspaceError(__cause__=ValidationError() as cause):
-            return errors.BadConfigError(_first_fault(cause))
         case BirdboneError():
             return error
         case KeyboardInterrupt():

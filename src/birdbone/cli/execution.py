@@ -82,18 +82,20 @@ def carry_out(request: Request, *, is_verbose: bool) -> service.RunView:
     Raises:
         BirdboneError: a step failed or the run was stopped; `run_id` is among its fields.
     """
+    from birdbone.pipeline import running  # torch, only now that a run starts
+
     recipe = plan(request)
     workspace = _open_workspace()
     if request.resume is None:
         talk("choosing threads and number format for this machine")
-        run_id = service.create_run(workspace, recipe)
+        run_id = running.create_run(workspace, recipe)
         talk(f"run {run_id}")
     else:
         run_id = service.find_run(workspace, request.resume).id
         talk(f"going on with {run_id}")
     display = RunDisplay(workspace, run_id, open_screen(is_verbose=is_verbose))
     with _naming_run(run_id), display, _announcing_stop():
-        service.resume_run(workspace, run_id, listener=display.listen)
+        running.resume_run(workspace, run_id, listener=display.listen)
     return service.view_run(workspace, run_id)
 
 
@@ -121,9 +123,8 @@ def _check_model(spec: str) -> None:
 def _open_workspace() -> Workspace:
     try:
         return find_workspace()
-    except WorkspaceError as error:
-        if error.__cause__ is not None:  # there is one, and its settings are wrong
-            raise
+    except WorkspaceError:
+        pass
     workspace, _ = make_workspace()
     talk(f"made a workspace in {workspace.folder}")
     return workspace

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import IO, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_PIPE_COLUMNS = 160  # nobody sees a pipe's width: wide enough that ids are not cut
+_PIPE_COLUMNS = 160
+
+
+class PipeConsole(Console):
+    """A console that raises when its reader is gone. Rich would point standard output nowhere and end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise, so that the caller decides: a run goes on without its talk, a reader ends."""
+        raise BrokenPipeError(errno.EPIPE, "nobody reads this any more")
 
 
 def data_console() -> Console:
     """Return the console of standard output."""
-    return _console(is_talk=False)
+    return console_of(sys.stdout)
 
 
 def talk_console() -> Console:
     """Return the console of standard error."""
-    return _console(is_talk=True)
+    return console_of(sys.stderr)
+
+
+def console_of(stream: IO[str]) -> Console:
+    """Return the console of a stream: as wide as its terminal, or wide enough that ids are not cut."""
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_COLUMNS
+    return PipeConsole(file=stream, width=width, highlight=False)
 
 
 def num_columns() -> int:
@@ -32,8 +48,9 @@ def num_columns() -> int:
 
 
 def talk(text: str) -> None:
-    """Say something to the person, on standard error."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    """Say something to the person, on standard error; where nobody listens any more, nothing happens."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def print_line(text: str) -> None:
@@ -69,17 +86,11 @@ def mark(health: str) -> Text:
 def new_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str = "") -> Table:
     """Return a table. Texts are taken as they are: brackets in them mean nothing."""
     table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return table
-
-
-def _console(*, is_talk: bool) -> Console:
-    stream = sys.stderr if is_talk else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_COLUMNS
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
 def _as_json(value: Any) -> Any:

@@ -73,8 +73,10 @@ def runs_table(views: list[RunView], at_work: set[str]) -> Table:
 
 def steps_table(view: RunView, *, is_at_work: bool) -> Table:
     """Return a table of the steps of a run."""
+    columns = ("step", "status", "took", "tries", "perplexity", "rise", "sparsity", "verdict", "note")
     rows = [_step_cells(line) for line in step_lines(view, is_at_work=is_at_work)]
-    return new_table(("step", "status", "took", "tries", "perplexity", "rise", "sparsity", "verdict", ""), rows)
+    shown = [index for index in range(len(columns)) if index < 3 or any(row[index] for row in rows)]
+    return new_table([columns[index] for index in shown], [[row[index] for index in shown] for row in rows])
 
 
 def without_trace(error: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -105,7 +107,7 @@ def _step_cells(line: StepLine) -> tuple[str, ...]:
         line.label,
         line.status,
         words.duration(line.seconds),
-        str(line.num_tries),
+        str(line.num_tries) if line.num_tries > 1 else "",
         "" if line.perplexity is None else words.number(line.perplexity),
         "" if line.perplexity_ratio is None else words.rise(line.perplexity_ratio),
         "" if line.sparsity is None else f"{100 * line.sparsity:.1f} %",

@@ -90,10 +90,12 @@ class QuantizeFormat(Strict):
 class RoundingConfig(Strict):
     """How weights get to the grid."""
 
-    kind: Literal["nearest", "importance", "feedback"] = "importance"
-    """Plain; scales weighted by input power (imatrix); or the same with errors fed forward (GPTQ)."""
+    kind: Literal["nearest", "importance", "feedback", "sequential"] = "sequential"
+    """Plain; scales weighted by input power (imatrix); with errors fed forward (GPTQ); block after block, for drift."""
     damping: float = Field(default=0.01, ge=1e-6, le=1)
-    """Share of the mean input power added to every input by `feedback` and by the refit of scales."""
+    """Share of the mean input power added to every input by `feedback`."""
+    drift_damping: float = Field(default=0.05, gt=0, le=10)
+    """The same for the correction of drift by `sequential`; more damping, less correction."""
 
 
 class WavesConfig(Strict):
@@ -137,5 +139,5 @@ class LowRankConfig(Strict):
     """Healing windows that it learns on."""
     batch_size: int = Field(default=2, ge=1, le=65_536)
     """Windows a step."""
-    learning_rate: float = Field(default=2e-3, gt=0, le=1)
+    learning_rate: float = Field(default=5e-4, gt=0, le=1)
     """Peak rate of Adam."""

@@ -6,9 +6,9 @@ are all functions of one matrix, the Gram matrix of the layer's inputs. It is co
 The head is not run. The pass therefore costs little more than a plain forward (`benchmarks/compress/`).
 
 The first token of a window is the attention sink: every later token reads its keys. Yet it is one token in hundreds,
-and in deep layers its inputs are quiet, so a plain Gram matrix ignores it, and a solver that feeds errors on spoils it: on
-the starter model the sink's keys went from 1 % to 14 % relative error, and perplexity rose by 17 % instead of 4 %. So the
-first tokens are summed apart and scaled to a fixed share of the power of all others (`first_token_share`).
+and in deep layers its inputs are quiet, so a plain Gram matrix ignores it, and a solver that feeds errors on spoils it:
+on the starter model the sink's keys went from 1 % to 14 % relative error, and perplexity rose by 17 % instead of 4 %.
+So the first tokens are kept apart and scaled to a fixed share of the power of all others (`first_token_share`).
 """
 
 from __future__ import annotations

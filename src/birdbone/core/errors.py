@@ -3,6 +3,7 @@
 ```text
 BirdboneError
 ├── WorkspaceError        core.workspace_*
+├── BadConfigError        core.bad_config
 ├── YamlError             core.bad_yaml
 ├── DiskFullError         core.disk_full
 └── one tree a room, drawn in that room's errors.py
@@ -59,6 +60,14 @@ class WorkspaceError(BirdboneError):
     code = "core.workspace_missing"
     kind: ErrorKind = "not_found"
     hint = "Run `birdbone init` in the folder where you want to work."
+
+
+class BadConfigError(BirdboneError):
+    """A workspace's `config.yaml`, or a variable of the environment that overrides it, is wrong."""
+
+    code = "core.bad_config"
+    kind: ErrorKind = "invalid"
+    hint = "`birdbone config --edit` opens it; BIRDBONE_* variables of the environment win over it."
 
 
 class YamlError(BirdboneError):

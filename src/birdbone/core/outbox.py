@@ -37,9 +37,7 @@ class Event:
 
 def publish(connection: Connection, *, topic: str, kind: str, payload: dict[str, Any]) -> None:
     """Add an event within the caller's transaction."""
-    connection.execute(
-        events.insert().values(at=dt.datetime.now(dt.UTC), topic=topic, kind=kind, payload=payload)
-    )
+    connection.execute(events.insert().values(at=dt.datetime.now(dt.UTC), topic=topic, kind=kind, payload=payload))
 
 
 def read_events(connection: Connection, *, topic: str, after_id: int = 0) -> list[Event]:

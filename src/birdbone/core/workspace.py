@@ -15,9 +15,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from birdbone.core.errors import WorkspaceError
+from birdbone.core.errors import BadConfigError, WorkspaceError
 from birdbone.core.schema import Strict
 from birdbone.core.yaml12 import read_yaml
 
@@ -29,7 +29,7 @@ class WorkspaceConfig(Strict):
 
     database_url: str | None = None
     """SQLAlchemy URL of runs and metrics; unset: SQLite in the workspace. Environment: `BIRDBONE_DATABASE_URL`."""
-    num_threads: int | None = None
+    num_threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of a run; unset: chosen from cores and load when it starts. Environment: `BIRDBONE_NUM_THREADS`."""
 
 
@@ -59,7 +59,8 @@ def find_workspace(start: Path | None = None) -> Workspace:
     """Open the nearest workspace at or above `start` (default: the current folder).
 
     Raises:
-        WorkspaceError: there is none, or its `config.yaml` is wrong.
+        WorkspaceError: there is none.
+        BadConfigError: its `config.yaml` is wrong.
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
@@ -82,7 +83,8 @@ def _open(folder: Path) -> Workspace:
     try:
         config = WorkspaceConfig.model_validate({**(values or {}), **_from_environment()})
     except ValidationError as error:
-        raise WorkspaceError(f"{path} is wrong: {error}", hint="`birdbone config --edit` opens it.") from error
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise BadConfigError(f"The settings of {folder.parent} are wrong: {faults}.") from error
     return Workspace(folder=folder, config=config)
 
 

@@ -89,7 +89,8 @@ def _check_torch() -> Check:
 
 def _check_cpu() -> Check:
     hardware = describe_hardware()
-    found = f"{hardware.cpu_model}, {hardware.num_logical_cores} cores, {' '.join(hardware.isa) or 'no vector units listed'}"
+    units = " ".join(hardware.isa) or "no vector units listed"
+    found = f"{hardware.cpu_model}, {hardware.num_logical_cores} cores, {units}"
     if not {"avx2", "neon"} & set(hardware.isa):
         fix = "Without AVX2 or NEON everything works, many times slower; use another machine for real models."
         return Check(name="CPU", health="warn", found=found, fix=fix)

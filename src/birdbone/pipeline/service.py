@@ -1,9 +1,9 @@
-"""Use cases: what the doors call. Each opens the database, does one thing, and gives plain values back."""
+"""Use cases that read and tidy: what the doors call. Free of torch; see `running.py` for the work of runs."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,20 +12,12 @@ from birdbone.core import (
     Measurement,
     Workspace,
     connect,
-    new_run_id,
     read_events,
-    write_json,
-    write_yaml,
 )
 from birdbone.pipeline import repository
-from birdbone.pipeline.environment import describe_environment
-from birdbone.pipeline.errors import NothingToExportError, RunNotFoundError, RunNotResumableError
-from birdbone.pipeline.recipe import Recipe
+from birdbone.pipeline.errors import NothingToExportError, RunNotFoundError
 from birdbone.pipeline.repository import RunRow, StepRow
 from birdbone.vault import Garbage, checkout, collect_garbage, delete_ref, open_vault, refs
-from birdbone.watch import choose_num_threads
-
-ProgressListener = Callable[[str, str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,56 +41,6 @@ class RunView:
         """Return the newest measurement of that name (on that artefact), or None if it was not measured."""
         rows = [row for row in self.measurements if row.name == name and artefact in (None, row.artefact)]
         return rows[-1] if rows else None
-
-
-def start_run(workspace: Workspace, recipe: Recipe, *, listener: ProgressListener) -> str:
-    """Make a run of a recipe, do it to its end, and return its id.
-
-    Threads and dtype are settled now and written into the run, so that a resume computes the same bytes.
-
-    Raises:
-        BirdboneError: a step failed or the run was stopped; its id is in the error's fields, and it can be resumed.
-    """
-    run_id = create_run(workspace, recipe)
-    _execute(workspace, run_id, listener=listener, is_resume=False)
-    return run_id
-
-
-def create_run(workspace: Workspace, recipe: Recipe) -> str:
-    """Store a run that has not begun, its resolved recipe and its environment, and return its id."""
-    settled = settle(workspace, recipe)
-    run_id = new_run_id(recipe.name)
-    folder = workspace.run_folder(run_id)
-    folder.mkdir(parents=True)
-    environment = describe_environment()
-    values = settled.model_dump(mode="json")
-    write_yaml(values, folder / "recipe.yaml")
-    write_json(folder / "environment.json", environment)
-    with connect(workspace.database_url).begin() as connection:
-        repository.insert_run(connection, run_id=run_id, name=recipe.name, recipe=values, environment=environment)
-    return run_id
-
-
-def resume_run(workspace: Workspace, name: str, *, listener: ProgressListener) -> str:
-    """Go on with a run at the step it was in, and return its id.
-
-    Raises:
-        RunNotFoundError, RunNotResumableError: there is none, or it is done.
-    """
-    run = find_run(workspace, name)
-    if run.status == "done":
-        raise RunNotResumableError(f"The run {run.id} is done.", run_id=run.id)
-    _execute(workspace, run.id, listener=listener, is_resume=True)
-    return run.id
-
-
-def settle(workspace: Workspace, recipe: Recipe) -> Recipe:
-    """Return the recipe with threads and dtype filled in: threads from cores and load, dtype by timing."""
-    from birdbone.pipeline.computing import settle_dtype  # torch: only when a run starts
-
-    threads = recipe.num_threads or workspace.config.num_threads or choose_num_threads()
-    dtype = settle_dtype(recipe.dtype, num_threads=threads)
-    return recipe.model_copy(update={"num_threads": threads, "dtype": dtype})
 
 
 def list_runs(workspace: Workspace) -> list[RunRow]:
@@ -152,6 +94,7 @@ def export_run(workspace: Workspace, name: str, destination: Path) -> list[Path]
         raise NothingToExportError(f"The run {view.run.id} has no judged model yet.", run_id=view.run.id)
     destination.mkdir(parents=True, exist_ok=True)
     vault = open_vault(workspace.vault_folder)
+    shutil.rmtree(destination / "model", ignore_errors=True)
     made = [checkout(vault, view.artefacts["final"], destination / "model")]
     for source in sorted(view.folder.glob("exports/*")):
         made.append(Path(shutil.copy2(source, destination / source.name)))
@@ -181,26 +124,6 @@ def remove_runs(workspace: Workspace, names: Sequence[str], *, is_dry_run: bool)
 def vault_refs(workspace: Workspace) -> dict[str, str]:
     """Return every branch and tag of the workspace's vault with the version that it points at."""
     return refs(open_vault(workspace.vault_folder))
-
-
-def _execute(workspace: Workspace, run_id: str, *, listener: ProgressListener, is_resume: bool) -> None:
-    from birdbone.pipeline.computing import use_machine  # torch and DBOS: only when a run starts
-    from birdbone.pipeline.durable import execute
-    from birdbone.pipeline.worker import Worker
-
-    run = find_run(workspace, run_id)
-    recipe = Recipe.model_validate(run.recipe)
-    use_machine(recipe.num_threads or 1)
-    vault = open_vault(workspace.vault_folder)
-    worker = Worker(workspace=workspace, vault=vault, database_url=workspace.database_url)
-    execute(
-        worker,
-        run_id=run_id,
-        recipe=recipe,
-        database_url=workspace.database_url,
-        listener=listener,
-        is_resume=is_resume,
-    )
 
 
 def _forget(workspace: Workspace, run: RunRow) -> None:

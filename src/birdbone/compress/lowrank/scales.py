@@ -2,10 +2,10 @@
 
 Theory of operation. A dense low-rank correction of an INT4 matrix has no place in the file: added to the weights and
 rounded again, it is rounded away; kept beside them, it costs bytes and a second product a layer. What a block format
-has in real numbers is its scales. So each linear gets factors U and V of rank r, and its scales S become S * (1 + U V). The
-factors (and the norms, which the file keeps in float) learn to give the dense block's output from what the quantized
-block will really see, block after block. Then they are merged: the file keeps its size, its codes and its kernels. A
-block that the merge left worse keeps its scales.
+has in real numbers is its scales. So each linear gets factors U and V of rank r, and its scales S become S * (1 + U V).
+The factors (and the norms, which the file keeps in float) learn to give the dense block's output from what the
+quantized block will really see, block after block. Then they are merged: the file keeps its size, its codes and its
+kernels. A block that the merge left worse keeps its scales.
 Shapes: F out_features, D in_features, G blocks of 32 a row, R rank, N windows, T tokens.
 """
 
@@ -33,7 +33,7 @@ from birdbone.train.loop import fit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeReport:
-    """Each block's output error against the dense model before and after the merge, and how many blocks took it."""
+    """Each block's output error against the dense model, on windows not learned from, before and after the merge."""
 
     quantized: Mapping[str, QuantizedTensor]
     errors_before: tuple[float, ...]
@@ -77,15 +77,17 @@ def merge_low_rank_scales(
             norms are learned in place.
         dense: the teacher. Not changed.
         quantized: by the weight's name; those that are no linear of a block are handed back as they are.
-        windows_NT: tokens to learn on; whole batches are used.
+        windows_NT: tokens to learn on and, the last quarter, to decide on; whole batches are used.
         progress: called with blocks done and blocks in all.
 
     Raises:
-        NoCalibrationDataError: no windows.
+        NoCalibrationDataError: under two batches of windows.
         HealingDivergedError: a block's loss was not finite at any rate.
     """
-    if windows_NT.numel() == 0:
-        raise NoCalibrationDataError("There are no windows to learn the correction on.")
+    if len(windows_NT) < 2 * config.batch_size:
+        raise NoCalibrationDataError(
+            f"The correction needs at least {2 * config.batch_size} windows: to learn and to decide."
+        )
     _load(model, quantized)
     streams = open_streams(model, dense, architecture, windows_NT, config.batch_size)
     corrected = dict(quantized)
@@ -93,7 +95,8 @@ def merge_low_rank_scales(
     for index in range(architecture.num_layers):
         targets = advance(dense, architecture, index, streams.dense, streams.context)
         outputs = advance(model, architecture, index, streams.student, streams.context)
-        before.append(mean_relative_error(outputs, targets))
+        unseen = _num_learned(len(targets))
+        before.append(mean_relative_error(outputs[unseen:], targets[unseen:]))
         outputs, error, block = _correct_block(
             model, architecture, index, streams, targets, outputs, quantized=corrected, config=config
         )
@@ -126,8 +129,10 @@ def _correct_block(
     learned = {name: Parameter(p.detach().clone()) for name, p in norms.items()}
     fixed = {name: p.detach() for name, p in layer.named_parameters()}
 
+    num_learned = _num_learned(len(targets))
+
     def loss_of_step(step: int) -> Tensor:
-        batch = step % len(targets)
+        batch = step % num_learned
         weights = {name.removeprefix(prefix): factor.weight() for name, factor in factors.items()}
         output = functional_call(
             layer,
@@ -142,12 +147,18 @@ def _correct_block(
     kept = {name: parameter.detach().clone() for name, parameter in norms.items()}
     _set(model, prefix, merged, learned)
     corrected = advance(model, architecture, index, streams.student, streams.context)
-    before, after = mean_relative_error(outputs, targets), mean_relative_error(corrected, targets)
+    before = mean_relative_error(outputs[num_learned:], targets[num_learned:])
+    after = mean_relative_error(corrected[num_learned:], targets[num_learned:])
     if after < before:
         return corrected, after, merged
     old = {name: quantized[name] for name in factors}
     _set(model, prefix, old, kept)
     return outputs, before, old
+
+
+def _num_learned(num_batches: int) -> int:
+    """Return how many batches are learned from; the rest, a quarter and at least one, decides."""
+    return num_batches - max(1, num_batches // 4)
 
 
 def _make_factors(

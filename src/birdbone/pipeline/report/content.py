@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from birdbone.core import Measurement
+from birdbone.pipeline.citations import Citation, cite_run
 from birdbone.pipeline.report.linears import LinearGrid, linear_grid, relative_to_kind
-from birdbone.pipeline.report.methods import Method, methods_used
+from birdbone.pipeline.report.rounding import Rounding, read_rounding
 from birdbone.pipeline.report.summary import ComparedFiles, SummaryRow, compared_files, summary_rows
 from birdbone.pipeline.report.waves import Wave, chosen_wave, exported_wave, read_waves
 from birdbone.pipeline.report.wording import in_utc
 from birdbone.pipeline.repository import RunRow, StepRow
 from birdbone.pipeline.service import RunView
 from birdbone.watch import Metric
-
-_ROUNDING_KINDS = ("quantize", "low_rank")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +75,9 @@ class ReportData:
     steps: tuple[StepTime, ...]
     evidence: tuple[Measurement, ...]
     """Every figure of the run, in the order in which they were taken."""
-    methods: tuple[Method, ...]
-    rounding: Mapping[str, Any]
-    """Notes of the newest `quantize`, `low_rank` and `export`: what rounding lost, what the merge won back; with the
-    labels of the first two as `quantize_step` and `low_rank_step`."""
+    citations: tuple[Citation, ...]
+    """Works that the finished steps rest on."""
+    rounding: Rounding | None
     unfinished: str | None
     """Label of the step that failed, was stopped or is in hand."""
     error: Mapping[str, Any] | None
@@ -128,8 +126,8 @@ def build_report(view: RunView, *, metrics: Sequence[Metric] = ()) -> ReportData
         rejections=_rejections(view),
         steps=tuple(StepTime(step=step, seconds=_seconds(step)) for step in view.steps),
         evidence=view.measurements,
-        methods=methods_used(view),
-        rounding=_rounding(view),
+        citations=tuple(cite_run(view)),
+        rounding=read_rounding(view),
         unfinished=_unfinished(view),
         error=_error(view),
     )
@@ -175,14 +173,6 @@ def _importance(view: RunView) -> tuple[LinearGrid | None, str]:
         if grid is not None:
             return relative_to_kind(grid), step.label
     return None, ""
-
-
-def _rounding(view: RunView) -> dict[str, Any]:
-    labels = {f"{step.kind}_step": step.label for step in view.steps if step.result and step.kind in _ROUNDING_KINDS}
-    told: dict[str, Any] = {}
-    for kind in (*_ROUNDING_KINDS, "export"):
-        told |= _notes(view, kind)
-    return told | labels if told else {}
 
 
 def _unfinished(view: RunView) -> str | None:

@@ -16,6 +16,7 @@ from birdbone.pipeline.report.content import ReportData, build_report
 from birdbone.pipeline.report.curve import healing_curve
 from birdbone.pipeline.report.heat_map import Shades, balanced_shades, heat_map, rising_shades
 from birdbone.pipeline.report.linears import LinearGrid
+from birdbone.pipeline.report.rounding import Rounding
 from birdbone.pipeline.report.summary import SummaryRow
 from birdbone.pipeline.report.svg import Attributes, element, mark
 from birdbone.pipeline.report.waves import Fate, Wave
@@ -60,6 +61,7 @@ def render_report(data: ReportData) -> str:
     environment.filters |= {
         "figure_words": wording.figure_words,
         "interval_words": wording.interval_words,
+        "author_words": wording.author_words,
         "change_words": wording.change_words,
         "change_interval_words": wording.change_interval_words,
         "digest_words": wording.digest_words,
@@ -71,7 +73,9 @@ def render_report(data: ReportData) -> str:
         data=data,
         anchors=_anchors(data.evidence),
         curve=_curve(data),
-        blocks=_blocks(data),
+        healed=_healed(data),
+        rounded=_rounded(data.rounding),
+        corrected=_corrected(data.rounding),
         sparsity=_sparsity(data.sparsity),
         importance=_importance(data.importance),
         legend_mark=_legend_mark,
@@ -95,10 +99,31 @@ def _curve(data: ReportData) -> Markup | None:
     return healing_curve(data.dense, data.waves)
 
 
-def _blocks(data: ReportData) -> tuple[Markup, Wave] | None:
+def _healed(data: ReportData) -> tuple[Markup, Wave] | None:
     """Return the drawing of the chosen wave's healing, or of the newest that healed, and that wave."""
     healed = [wave for wave in (*data.waves, data.chosen) if wave is not None and wave.errors_after]
-    return (block_errors(healed[-1]), healed[-1]) if healed else None
+    if not healed:
+        return None
+    wave = healed[-1]
+    label = f"Wave {wave.number}: error of each block before and after healing"
+    return block_errors(wave.errors_before, wave.errors_after, label=label), wave
+
+
+def _corrected(rounding: Rounding | None) -> Markup | None:
+    """Return the drawing of what the low-rank correction did to each block."""
+    if rounding is None or not rounding.errors_after:
+        return None
+    label = "Error of each block before and after the low-rank correction"
+    return block_errors(rounding.errors_before, rounding.errors_after, label=label)
+
+
+def _rounded(rounding: Rounding | None) -> Heat | None:
+    grid = None if rounding is None else rounding.errors
+    if grid is None:
+        return None
+    shades = rising_shades(grid.present, _fine_percent)
+    label = "Output error by rounding, by layer and kind of linear"
+    return heat_map(grid, shades, label=label, words=_fine_percent), shades, _fine_percent
 
 
 def _sparsity(grid: LinearGrid | None) -> Heat | None:
@@ -119,6 +144,10 @@ def _importance(grid: LinearGrid | None) -> Heat | None:
 
 def _factor(value: float) -> str:
     return f"{value:.2f}"
+
+
+def _fine_percent(share: float) -> str:
+    return f"{100 * share:.3f} %"
 
 
 def _percent(share: float) -> str:

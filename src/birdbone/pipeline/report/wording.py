@@ -70,6 +70,11 @@ def digest_words(digest: str) -> str:
     return f"{algorithm}:{digits[:_SHORT_DIGEST]}" if colon else digest[:_SHORT_DIGEST]
 
 
+def author_words(author: str) -> str:
+    """Return BibTeX's authors as people read them."""
+    return "; ".join(name.strip("{} ") for name in author.split(" and "))
+
+
 def duration_words(seconds: float) -> str:
     """Return a duration as people say it: `0.4 s`, `48 s`, `3 min 05 s`, `2 h 07 min`."""
     if seconds < 10:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from birdbone.compress.quantize import choose_promotions, quantize_linear, relative_output_error
+from birdbone.compress.config import RoundingConfig
+from birdbone.compress.quantize import choose_promotions, quantize_blocks, quantize_linear, relative_output_error
+from birdbone.compress.statistics import InputStatistics
 from birdbone.models import LoadedModel
 from birdbone.models.gguf import GgufType, QuantizedTensor, quantize_tensor
+from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import QuantizeStep
 from birdbone.pipeline.steps.activations import take_statistics
 from birdbone.pipeline.steps.good_states import GoodState, good_states
-from birdbone.pipeline.steps.materials import keep_tensors, take_model, take_tensors
+from birdbone.pipeline.steps.materials import keep_tensors, take_array, take_model, take_tensors
 
 _CODES, _SCALES = ".codes", ".scales"
 
@@ -23,19 +27,8 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
     loaded = take_model(context, state.artefact)
     statistics = take_statistics(context, loaded.architecture)
     masks = take_tensors(context, "masks") if state.masks else {}
-    kind = GgufType[settings.format.linears.upper()]
-    paths = loaded.architecture.linear_paths if kind.is_quantized else ()
-    quantized, errors = {}, {}
-    report = context.progress("rounding")
-    for number, path in enumerate(paths, start=1):
-        weight_FD, gram_DD = loaded.model.get_parameter(f"{path}.weight").detach(), statistics[path].gram_DD
-        tensor = quantize_linear(
-            weight_FD, statistics[path], kind=kind, mask_FD=masks.get(path), config=settings.rounding
-        )
-        quantized[f"{path}.weight"] = tensor
-        errors[path] = relative_output_error(weight_FD, tensor.dequantize(), gram_DD)
-        report(number, len(paths))
-    promoted = _promote(loaded, quantized, errors, settings)
+    kinds, errors = _choose_kinds(context, settings, loaded, statistics)
+    quantized = _round(context, settings, loaded, kinds=kinds, masks=masks, statistics=statistics)
     quantized |= _embedding(loaded, settings)
     artefacts = {
         "candidate": state.artefact,
@@ -45,23 +38,62 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
     notes = {
         "wave": state.wave,
         "attempt": _attempt(context),
-        "type": kind.name,
+        "type": settings.format.linears,
         "errors_by_linear": errors,
-        "promoted": promoted,
+        "promoted": [path for path, kind in kinds.items() if kind is GgufType.Q8_0],
     }
     return StepResult(artefacts=artefacts, notes=notes)
 
 
-def _promote(
-    loaded: LoadedModel, quantized: dict[str, QuantizedTensor], errors: dict[str, float], settings: QuantizeStep
-) -> list[str]:
-    """Put the linears that rounding hurt most into Q8_0, as far as the settings allow, and return their paths."""
-    sizes = {path: quantized[f"{path}.weight"].codes.numel() for path in errors}
-    promoted = choose_promotions(errors, sizes, share=settings.promote_share)
-    for path in promoted:
+def _choose_kinds(
+    context: StepContext, settings: QuantizeStep, loaded: LoadedModel, statistics: Mapping[str, InputStatistics]
+) -> tuple[dict[str, GgufType], dict[str, float]]:
+    """Return the block type of each linear, and the relative output error that a first rounding of each makes."""
+    kind = GgufType[settings.format.linears.upper()]
+    if not kind.is_quantized:
+        return {}, {}
+    report, plain = context.progress("first rounding"), RoundingConfig(kind="importance")
+    paths = loaded.architecture.linear_paths
+    errors, sizes = {}, {}
+    for number, path in enumerate(paths, start=1):
         weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
-        quantized[f"{path}.weight"] = quantize_tensor(weight_FD, GgufType.Q8_0)
-    return promoted
+        rounded = quantize_linear(weight_FD, statistics[path], kind=kind, mask_FD=None, config=plain)
+        errors[path] = relative_output_error(weight_FD, rounded.dequantize(), statistics[path].gram_DD)
+        sizes[path] = weight_FD.numel()
+        report(number, len(paths))
+    promoted = choose_promotions(errors, sizes, share=settings.promote_share)
+    return {path: GgufType.Q8_0 if path in promoted else kind for path in paths}, errors
+
+
+def _round(
+    context: StepContext,
+    settings: QuantizeStep,
+    loaded: LoadedModel,
+    *,
+    kinds: Mapping[str, GgufType],
+    masks: Mapping[str, Any],
+    statistics: Mapping[str, InputStatistics],
+) -> dict[str, QuantizedTensor]:
+    report = context.progress("rounding")
+    if kinds and settings.rounding.kind == "sequential":
+        return quantize_blocks(
+            loaded.model,
+            take_model(context, context.artefacts["dense"]).model,
+            loaded.architecture,
+            windows_NT=as_token_ids(take_array(context, "windows", "calibration")),
+            kinds=kinds,
+            masks=masks,
+            config=settings.rounding,
+            progress=report,
+        )
+    quantized = {}
+    for number, (path, kind) in enumerate(kinds.items(), start=1):
+        weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
+        quantized[f"{path}.weight"] = quantize_linear(
+            weight_FD, statistics[path], kind=kind, mask_FD=masks.get(path), config=settings.rounding
+        )
+        report(number, len(kinds))
+    return quantized
 
 
 def flatten(quantized: dict[str, QuantizedTensor]) -> dict[str, Any]:
