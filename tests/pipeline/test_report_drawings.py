@@ -127,6 +127,12 @@ def test_the_heat_map_has_a_cell_a_linear_that_says_its_number() -> None:
     assert f"layer 7, mlp.up_proj: {percent(values['model.layers.7.mlp.up_proj'])}" in told
 
 
+def test_kinds_stand_in_the_order_asked_for() -> None:
+    grid = linear_grid({"h.0.a": 1.0, "h.0.b": 2.0, "h.0.c": 3.0}, order=("c", "x", "a"))
+    assert grid is not None
+    assert (grid.kinds, grid.values) == (("c", "a", "b"), ((3.0,), (1.0,), (2.0,)))
+
+
 def test_a_missing_linear_is_an_outline_and_a_path_without_a_layer_is_left_out() -> None:
     grid = linear_grid({"h.0.a": 1.0, "h.1.a": 2.0, "h.1.b": 3.0, "lm_head": 9.0, "h.0.b": math.nan})
     assert grid is not None

@@ -31,6 +31,7 @@ PREFIXES = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
         ("bytes_per_token", 1_240_000_000, "byte/token", "1.24 GB/token"),
         ("bits_per_weight", 5.4555, "bit/weight", "5.46 bits/weight"),
         ("decode_rate", 103.24, "token/s", "103.2 tokens/s"),
+        ("decode_rate", 2470.21, "token/s", "2,470 tokens/s"),
         ("decode_cpu_time", 0.01094, "s/token", "10.94 ms/token"),
         ("perplexity", 13.3404, "1", "13.34"),
         ("perplexity", 48_201.3, "1", "48,201"),
@@ -64,6 +65,8 @@ def test_an_interval_names_a_shared_unit_once() -> None:
 def test_a_perplexity_changes_by_percent_and_a_rate_by_a_factor() -> None:
     ratio = figure("perplexity_ratio", 0.9968, step="judge", artefact="a", low=0.99, high=1.004)
     assert (change_words(ratio), change_interval_words(ratio)) == ("−0.32 %", "−1.00 % to +0.40 %")
+    same = figure("engine_ratio", 0.99999, step="seed", artefact="a")
+    assert change_words(same) == "0.00 %"
     speedup = figure("decode_speedup", 1.6926, step="judge", artefact="a", low=1.64, high=1.73)
     assert (change_words(speedup), change_interval_words(speedup)) == ("× 1.693", "× 1.640 to 1.730")
 

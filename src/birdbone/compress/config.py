@@ -90,12 +90,10 @@ class QuantizeFormat(Strict):
 class RoundingConfig(Strict):
     """How weights get to the grid."""
 
-    kind: Literal["nearest", "importance", "feedback", "sequential"] = "sequential"
-    """Plain; scales weighted by input power (imatrix); with errors fed forward (GPTQ); block after block, for drift."""
+    kind: Literal["nearest", "importance", "feedback"] = "feedback"
+    """Plain; scales weighted by input power (imatrix); or with errors fed forward (GPTQ)."""
     damping: float = Field(default=0.01, ge=1e-6, le=1)
     """Share of the mean input power added to every input by `feedback`."""
-    drift_damping: float = Field(default=0.05, gt=0, le=10)
-    """The same for the correction of drift by `sequential`; more damping, less correction."""
 
 
 class WavesConfig(Strict):

@@ -103,14 +103,6 @@ CITATIONS: dict[str, Citation] = {
         year=2022,
         eprint="2210.17323",
     ),
-    "sequential": Citation(
-        key="li2025gptaq",
-        used_for="rounding against the inputs that the quantized model really sees",
-        title="GPTAQ: Efficient Finetuning-Free Quantization for Asymmetric Calibration",
-        author="Li, Yuhang and Yin, Ruokai and Lee, Donghyun and Xiao, Shiting and Panda, Priyadarshini",
-        year=2025,
-        eprint="2504.02692",
-    ),
     "gguf": Citation(
         key="llamacpp",
         used_for="the GGUF format, its block formats and the engine that judged the file",
@@ -149,16 +141,10 @@ def _names(recipe: Mapping[str, Any], kinds: Collection[str], *, has_regrown: bo
     done = {step["kind"]: step for step in recipe.get("steps", ()) if step["kind"] in kinds}
     if "waves" in done:
         yield from _of_waves(done["waves"], has_regrown=has_regrown)
-    yield from _of_rounding(done.get("quantize", {}).get("rounding", {}).get("kind"))
+    if done.get("quantize", {}).get("rounding", {}).get("kind") == "feedback":
+        yield "feedback"
     if {"export", "judge"} & set(done):
         yield "gguf"
-
-
-def _of_rounding(kind: str | None) -> Iterator[str]:
-    if kind in ("feedback", "sequential"):
-        yield "feedback"
-    if kind == "sequential":
-        yield "sequential"
 
 
 def _of_waves(settings: Mapping[str, Any], *, has_regrown: bool) -> Iterator[str]:

@@ -49,6 +49,7 @@ from birdbone.pipeline.worker import StepJob, Worker
 ProgressListener = Callable[[str, str, int, int], None]
 _APPLICATION = "birdbone"
 _PROGRESS_SECONDS = 1.0
+_LISTENER_SECONDS = 0.2  # a run waits for DBOS's listener when it ends
 
 
 class _Halt(BaseException):
@@ -119,6 +120,7 @@ def _launch(database_url: str, run_id: str) -> None:
             log_level="CRITICAL",
             console_log_level="CRITICAL",
             run_admin_server=False,
+            notification_listener_polling_interval_sec=_LISTENER_SECONDS,
         )
     )
     DBOS.launch()

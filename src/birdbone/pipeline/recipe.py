@@ -104,7 +104,7 @@ class Recipe(Strict):
     """Which text."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """How states of the model are judged."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
     """Seed of everything that draws."""
     num_threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads; unset: chosen from cores and load when the run starts, then kept, so that a resume repeats it."""
@@ -122,13 +122,17 @@ def load_recipe(path: Path) -> dict[str, Any]:
     """Return the raw data of a recipe file.
 
     Raises:
-        BadRecipeError: no such file, or it holds no mapping.
+        BadRecipeError: no such file, it is not UTF-8, or it holds no mapping.
         YamlError: it does not parse.
     """
     if not path.is_file():
         shipped = ", ".join(sorted(file.name for file in Path("recipes").glob("*.yaml"))) or "none here"
         raise BadRecipeError(f"No recipe at {path}.", hint=f"Recipes in ./recipes: {shipped}.")
-    raw = read_yaml(path.read_text(encoding="utf-8"), name=str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRecipeError(f"{path} is not UTF-8 text.", hint="Save the file as UTF-8.") from error
+    raw = read_yaml(text, name=str(path))
     if not isinstance(raw, dict):
         raise BadRecipeError(f"{path} should hold a mapping with `name` and `steps`.")
     return raw
@@ -158,7 +162,9 @@ def resolve_recipe(
     if model is not None:
         values["model"] = model
     if data is not None:
-        values.setdefault("data", {})["source"] = data
+        group = values.get("data")
+        values["data"] = {**(group if isinstance(group, dict) else {}), "source": data}
+    _check_finite(values, place="")
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
@@ -184,18 +190,25 @@ def _override(values: dict[str, Any], text: str) -> None:
         place = place.setdefault(key, {})
         if not isinstance(place, dict):
             raise BadRecipeError(f"--set {path}: {key!r} is not a group of settings.")
-    value = read_yaml(raw, name=f"--set {path}")
+    place[keys[-1]] = _thaw(read_yaml(raw, name=f"--set {path}"))
+
+
+def _check_finite(value: Any, *, place: str) -> None:
+    """Refuse `.inf` and `.nan` wherever they stand: no setting means either, and JSON has no word for them."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        _check_finite(item, place=f"{place}.{key}".lstrip("."))
     if isinstance(value, float) and not math.isfinite(value):
-        raise BadRecipeError(f"--set {path}: {raw} is not a finite number.")
-    place[keys[-1]] = value
+        raise BadRecipeError(f"The recipe does not fit: {place}: {value} is not a finite number.")
 
 
 def _start(values: dict[str, Any], keys: list[str]) -> Any:
-    steps = [step for step in values.get("steps") or [] if isinstance(step, dict) and step.get("kind") == keys[0]]
-    if len(keys) > 1 and steps:
-        return steps[0]
+    listed = values.get("steps")
+    by_kind = {step.get("kind"): step for step in listed if isinstance(step, dict)} if isinstance(listed, list) else {}
+    if len(keys) > 1 and keys[0] in by_kind:
+        return by_kind[keys[0]]
     if keys[0] not in Recipe.model_fields:
-        known = sorted({*Recipe.model_fields, *(str(step.get("kind")) for step in values.get("steps") or [])})
+        known = sorted({*Recipe.model_fields, *(str(kind) for kind in by_kind)})
         raise BadRecipeError(
             f"--set {'.'.join(keys)}: nothing is called {keys[0]!r}.", hint=f"Known: {', '.join(known)}."
         )

@@ -10,13 +10,11 @@ from birdbone.compress.quantize.q4_0 import (
     round_with_feedback,
     search_scales,
 )
-from birdbone.compress.quantize.sequential import quantize_blocks
 
 __all__ = [
     "BLOCK_SIZE",
     "choose_promotions",
     "output_error",
-    "quantize_blocks",
     "quantize_linear",
     "refit_scales",
     "relative_output_error",

@@ -44,7 +44,7 @@ def quantize_linear(
     match config.kind:
         case "importance":
             return round_to_nearest(survivors_FD, search_scales(survivors_FD, statistics.mean_square_D))
-        case "feedback" | "sequential":
+        case "feedback":
             return round_with_feedback(w_FD, statistics.gram_DD, mask_FD=mask_FD, damping=config.damping)
         case _:
             assert_never(config.kind)

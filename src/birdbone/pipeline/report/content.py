@@ -120,7 +120,7 @@ def build_report(view: RunView, *, metrics: Sequence[Metric] = ()) -> ReportData
         dense=view.figure("perplexity", view.artefacts.get("dense", "")),
         waves=waves,
         chosen=chosen,
-        sparsity=linear_grid(chosen.sparsity_by_linear) if chosen else None,
+        sparsity=_sparsity(chosen, order=importance.kinds if importance else ()),
         importance=importance,
         importance_step=importance_step,
         rejections=_rejections(view),
@@ -186,6 +186,10 @@ def _error(view: RunView) -> Mapping[str, Any] | None:
         return None
     errors = [step.error for step in view.steps if step.status == "failed" and step.error]
     return view.run.error or (errors[-1] if errors else None)
+
+
+def _sparsity(wave: Wave | None, *, order: Sequence[str]) -> LinearGrid | None:
+    return None if wave is None else linear_grid(wave.sparsity_by_linear, order=order)
 
 
 def _seconds(step: StepRow) -> float | None:

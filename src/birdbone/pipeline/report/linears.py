@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -13,7 +13,7 @@ class LinearGrid:
     """One value a linear; a place without a linear, or without a value, holds None."""
 
     kinds: tuple[str, ...]
-    """Kinds of linear in the order in which the first layer names them, such as `self_attn.q_proj`."""
+    """Kinds of linear, such as `self_attn.q_proj`."""
     layers: tuple[int, ...]
     values: tuple[tuple[float | None, ...], ...]
     """One row a kind, one column a layer."""
@@ -24,11 +24,14 @@ class LinearGrid:
         return tuple(value for row in self.values for value in row if value is not None)
 
 
-def linear_grid(by_path: Mapping[str, float]) -> LinearGrid | None:
+def linear_grid(by_path: Mapping[str, float], *, order: Sequence[str] = ()) -> LinearGrid | None:
     """Return the grid of values by path; None if there are none.
 
     A path's first whole number is its layer, what follows it the kind: `model.layers.3.mlp.up_proj`. A path without a
     number stands in no layer and is left out, and so is a value that is not finite.
+
+    Args:
+        order: kinds that come first, in this order; steps that read masks back from a file lose the model's own.
     """
     places = {_place(path): float(value) for path, value in by_path.items() if math.isfinite(value)}
     places.pop(None, None)
@@ -36,7 +39,8 @@ def linear_grid(by_path: Mapping[str, float]) -> LinearGrid | None:
         return None
     found = [place for place in places if place is not None]
     layers = tuple(sorted({layer for layer, _ in found}))
-    kinds = tuple(dict.fromkeys(kind for _, kind in sorted(found, key=lambda place: place[0])))
+    present = dict.fromkeys(kind for _, kind in sorted(found, key=lambda place: place[0]))
+    kinds = tuple(kind for kind in dict.fromkeys((*order, *present)) if kind in present)
     values = tuple(tuple(places.get((layer, kind)) for layer in layers) for kind in kinds)
     return LinearGrid(kinds=kinds, layers=layers, values=values)
 

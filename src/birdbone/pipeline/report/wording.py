@@ -35,7 +35,7 @@ def number_words(figure: Measurement, value: float) -> str:
         case "byte/token":
             return f"{_bytes_words(value)}/token"
         case "token/s":
-            return f"{value:,.1f} tokens/s"
+            return f"{value:,.1f} tokens/s" if abs(value) < 1000 else f"{value:,.0f} tokens/s"
         case "s/token":
             return f"{1000 * value:.2f} ms/token"
         case "bit/weight":
@@ -115,7 +115,8 @@ def _plain_words(name: str, value: float) -> str:
 
 
 def _rise(ratio: float) -> str:
-    return f"{100 * (ratio - 1):+.2f} %".replace("-", "−")
+    words = f"{100 * (ratio - 1):+.2f} %".replace("-", "−")
+    return "0.00 %" if words[1:] == "0.00 %" else words
 
 
 def _factor(ratio: float) -> str:

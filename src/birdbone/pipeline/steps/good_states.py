@@ -1,4 +1,8 @@
-"""The states that a run may export: the dense model, then each wave that was judged good, in order."""
+"""The candidates that a run may export, best hope first.
+
+First every good state at the bits that the recipe asks for, the lightest state first and the dense model last; then the
+lightest state once more with 8 bits a weight. A candidate that fails its gate makes room for the next.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,30 @@ class GoodState:
     artefact: str
     masks: str | None
     wave: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A good state and the type of its linears in the file."""
+
+    state: GoodState
+    linears: str
+
+
+def candidates(context: StepContext) -> list[Candidate]:
+    """Return what may be exported, in the order in which it is tried."""
+    settings = context.recipe.step("quantize")
+    linears = "f16" if settings is None else str(settings.format.linears)
+    states = good_states(context)
+    tried = [Candidate(state=state, linears=linears) for state in reversed(states)]
+    if linears == "q4_0":
+        tried.append(Candidate(state=states[-1], linears="q8_0"))
+    return tried
+
+
+def num_rejected(context: StepContext) -> int:
+    """Return how many candidates of this run failed their gate so far."""
+    return sum(1 for notes in context.notes.values() if notes.get("is_rejected"))
 
 
 def good_states(context: StepContext) -> list[GoodState]:

@@ -1,8 +1,7 @@
 """The step `judge`: the exported file, as llama.cpp loads it, against the dense F16 file in the same engine.
 
-A candidate that fails its gate is rejected and the run goes back to `quantize` with the good state before. When the
-dense model itself fails the gate at this many bits, there is nothing left to go back to: the last good state is
-exported in F16, and the verdict says why.
+A candidate that fails its gate is rejected and the run goes back to `quantize` with the next one (`good_states.py` has
+their order). When none is left, the last good state is exported in F16, and the verdict says why.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from birdbone.models.gguf import write_gguf
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import JudgeStep
 from birdbone.pipeline.steps.engines import compare_decoding, engine_name, file_figures, nll_in_llamacpp
-from birdbone.pipeline.steps.good_states import good_states
+from birdbone.pipeline.steps.good_states import candidates, good_states, num_rejected
 from birdbone.pipeline.steps.materials import summarise, take_array, take_file, take_model
 from birdbone.vault import put_file
 
@@ -35,7 +34,7 @@ def run(context: StepContext, settings: JudgeStep) -> StepResult:
     if verdict.outcome != "fail":
         return _accept(context, candidate, digest, figures, notes)
     notes["is_rejected"] = True
-    if int(_wave(context)) > 0:
+    if num_rejected(context) + 1 < len(candidates(context)):
         return StepResult(measurements=tuple(figures), notes=notes, go_back_to="quantize")
     return _fall_back(context, figures, notes)
 
@@ -70,9 +69,14 @@ def _wave(context: StepContext) -> int:
 def _accept(
     context: StepContext, path: Path, digest: str, figures: list[Measurement], notes: dict[str, Any]
 ) -> StepResult:
-    notes["exported"] = _publish(context, path, suffix="q4_0")
+    notes["exported"] = _publish(context, path, suffix=_bits(context))
     artefacts = {"final": context.artefacts["candidate"], "final_gguf": digest}
     return StepResult(artefacts=artefacts, measurements=tuple(figures), notes=notes)
+
+
+def _bits(context: StepContext) -> str:
+    """Return the type of the candidate's linears: that of the newest `quantize`."""
+    return str([notes["type"] for label, notes in context.notes.items() if label.startswith("quantize")][-1])
 
 
 def _fall_back(context: StepContext, figures: list[Measurement], notes: dict[str, Any]) -> StepResult:

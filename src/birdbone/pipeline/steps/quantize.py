@@ -1,4 +1,4 @@
-"""The step `quantize`: the last good state is rounded onto the grid; each retry takes the good state before it."""
+"""The step `quantize`: the next candidate is rounded onto its grid; `good_states.py` has the order of candidates."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from birdbone.compress.config import RoundingConfig
-from birdbone.compress.quantize import choose_promotions, quantize_blocks, quantize_linear, relative_output_error
+from birdbone.compress.quantize import choose_promotions, quantize_linear, relative_output_error
 from birdbone.compress.statistics import InputStatistics
 from birdbone.models import LoadedModel
 from birdbone.models.gguf import GgufType, QuantizedTensor, quantize_tensor
-from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import QuantizeStep
 from birdbone.pipeline.steps.activations import take_statistics
-from birdbone.pipeline.steps.good_states import GoodState, good_states
-from birdbone.pipeline.steps.materials import keep_tensors, take_array, take_model, take_tensors
+from birdbone.pipeline.steps.good_states import candidates, num_rejected
+from birdbone.pipeline.steps.materials import keep_tensors, take_model, take_tensors
 
 _CODES, _SCALES = ".codes", ".scales"
 
 
 def run(context: StepContext, settings: QuantizeStep) -> StepResult:
     """Store codes and scales of every matrix that the format rounds, and say how much output error that made."""
-    state = _chosen_state(context)
+    candidate = candidates(context)[num_rejected(context)]
+    state = candidate.state
     context = context.with_artefacts({"state": state.artefact, **({"masks": state.masks} if state.masks else {})})
     loaded = take_model(context, state.artefact)
     statistics = take_statistics(context, loaded.architecture)
     masks = take_tensors(context, "masks") if state.masks else {}
-    kinds, errors = _choose_kinds(context, settings, loaded, statistics)
+    kinds, errors = _choose_kinds(context, settings, candidate.linears, loaded, statistics)
     quantized = _round(context, settings, loaded, kinds=kinds, masks=masks, statistics=statistics)
     quantized |= _embedding(loaded, settings)
     artefacts = {
@@ -37,19 +37,23 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
     }
     notes = {
         "wave": state.wave,
-        "attempt": _attempt(context),
-        "type": settings.format.linears,
+        "attempt": num_rejected(context),
+        "type": candidate.linears,
         "errors_by_linear": errors,
-        "promoted": [path for path, kind in kinds.items() if kind is GgufType.Q8_0],
+        "promoted": [path for path, kind in kinds.items() if kind.name.lower() != candidate.linears],
     }
     return StepResult(artefacts=artefacts, notes=notes)
 
 
 def _choose_kinds(
-    context: StepContext, settings: QuantizeStep, loaded: LoadedModel, statistics: Mapping[str, InputStatistics]
+    context: StepContext,
+    settings: QuantizeStep,
+    linears: str,
+    loaded: LoadedModel,
+    statistics: Mapping[str, InputStatistics],
 ) -> tuple[dict[str, GgufType], dict[str, float]]:
     """Return the block type of each linear, and the relative output error that a first rounding of each makes."""
-    kind = GgufType[settings.format.linears.upper()]
+    kind = GgufType[linears.upper()]
     if not kind.is_quantized:
         return {}, {}
     report, plain = context.progress("first rounding"), RoundingConfig(kind="importance")
@@ -61,7 +65,7 @@ def _choose_kinds(
         errors[path] = relative_output_error(weight_FD, rounded.dequantize(), statistics[path].gram_DD)
         sizes[path] = weight_FD.numel()
         report(number, len(paths))
-    promoted = choose_promotions(errors, sizes, share=settings.promote_share)
+    promoted = choose_promotions(errors, sizes, share=settings.promote_share if kind is GgufType.Q4_0 else 0.0)
     return {path: GgufType.Q8_0 if path in promoted else kind for path in paths}, errors
 
 
@@ -75,17 +79,6 @@ def _round(
     statistics: Mapping[str, InputStatistics],
 ) -> dict[str, QuantizedTensor]:
     report = context.progress("rounding")
-    if kinds and settings.rounding.kind == "sequential":
-        return quantize_blocks(
-            loaded.model,
-            take_model(context, context.artefacts["dense"]).model,
-            loaded.architecture,
-            windows_NT=as_token_ids(take_array(context, "windows", "calibration")),
-            kinds=kinds,
-            masks=masks,
-            config=settings.rounding,
-            progress=report,
-        )
     quantized = {}
     for number, (path, kind) in enumerate(kinds.items(), start=1):
         weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
@@ -119,16 +112,6 @@ def unflatten(tensors: dict[str, Any]) -> dict[str, QuantizedTensor]:
 def plain_tensors(tensors: dict[str, Any]) -> dict[str, Any]:
     """Return the float tensors that a correction stored beside the codes and scales."""
     return {key: value for key, value in tensors.items() if not key.endswith((_CODES, _SCALES))}
-
-
-def _chosen_state(context: StepContext) -> GoodState:
-    states = good_states(context)
-    return states[max(0, len(states) - 1 - _attempt(context))]
-
-
-def _attempt(context: StepContext) -> int:
-    """Return how many quantized candidates of this run failed their gate before."""
-    return sum(1 for notes in context.notes.values() if notes.get("is_rejected"))
 
 
 def _embedding(loaded: LoadedModel, settings: QuantizeStep) -> dict[str, QuantizedTensor]:
