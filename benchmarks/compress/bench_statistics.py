@@ -34,7 +34,6 @@ from birdbone.core import digest_json
 from birdbone.data import load_corpus, token_windows
 from birdbone.models import LoadedModel, load_model
 
-RESULTS = Path(__file__).parents[1] / "results"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,8 @@ def main() -> None:
     torch.set_num_threads(settings.num_threads)
     row = _measure(load_model(settings.model), settings)
     line = json.dumps(row, ensure_ascii=False)
-    settings.output.write_text(line + "\n", encoding="utf-8")
+    if settings.output is not None:
+        settings.output.write_text(line + "\n", encoding="utf-8")
     print(line)
 
 
@@ -63,7 +63,7 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--first-token-share", type=float, default=0.1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--num-threads", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=RESULTS / "statistics_pass.json")
+    parser.add_argument("--output", type=Path, default=None)
     return parser.parse_args()
 
 

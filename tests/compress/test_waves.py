@@ -25,9 +25,7 @@ CONFIG = WavesConfig(heal=HealConfig(num_steps=24, num_windows=8, batch_size=4, 
 
 
 def shed(loaded: LoadedModel, dense: Dense, masks: Masks, **settings: Any) -> Masks:
-    return shed_wave(
-        loaded.model, dense.loaded.model, masks=masks, statistics=dense.statistics, config=CONFIG, **settings
-    )
+    return shed_wave(loaded.model, masks=masks, statistics=dense.statistics, config=CONFIG, **settings)
 
 
 def heal(loaded: LoadedModel, dense: Dense, masks: Masks, config: WavesConfig = CONFIG) -> Any:

@@ -120,6 +120,14 @@ def _accumulate_lower(gram_DD: Tensor, x_TD: Tensor) -> None:
         gram_DD[start:, start:stop].addmm_(x_TD[:, start:].T, x_TD[:, start:stop])
 
 
+def _mirror_lower(gram_DD: Tensor) -> None:
+    for start in range(0, len(gram_DD), PANEL_WIDTH):
+        stop = start + PANEL_WIDTH
+        corner = gram_DD[start:stop, start:stop]
+        corner.copy_(corner.tril() + corner.tril(-1).T)
+        gram_DD[start:stop, stop:] = gram_DD[stop:, start:stop].T
+
+
 @torch.no_grad()
 def _stream(model: PreTrainedModel, windows_NT: Tensor, batch_size: int, progress: Callable[[int, int], None]) -> None:
     body = model.base_model
@@ -135,9 +143,9 @@ def _mean_gram(path: str, sums: _Sums, windows_NT: Tensor, first_token_share: fl
         first_power, other_power = first_ND.square().sum().clamp_min(1e-30), gram_DD.diagonal().sum()
         first_ND *= (first_token_share * other_power / first_power).sqrt()
     _accumulate_lower(gram_DD, first_ND)
-    gram_DD.tril_().div_(windows_NT.numel())
-    gram_DD += gram_DD.tril(-1).T
-    if not bool(gram_DD.isfinite().all()):
+    gram_DD /= windows_NT.numel()
+    _mirror_lower(gram_DD)
+    if not bool(gram_DD.diagonal().isfinite().all()):  # no |entry| exceeds the larger of its two diagonal entries
         raise NonFiniteStatisticsError(f"The inputs of {path} are not finite on the calibration text.", layer=path)
     if float(gram_DD.diagonal().max()) <= 0.0:
         raise SilentInputError(f"The inputs of {path} are zero on all of the calibration text.", layer=path)

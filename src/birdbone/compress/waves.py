@@ -37,22 +37,23 @@ def full_masks(model: PreTrainedModel, architecture: Architecture) -> Masks:
 @torch.no_grad()
 def shed_wave(
     model: PreTrainedModel,
-    dense: PreTrainedModel,
     *,
     masks: Masks,
     statistics: Mapping[str, InputStatistics],
     config: WavesConfig,
     progress: Progress = lambda _done, _total: None,
 ) -> Masks:
-    """Shed the least important weights of every linear, refit the rest to the dense linear's output; return new masks.
+    """Shed the least important weights of every linear, let the rest take over its output; return the new masks.
 
-    Changes the weights of `model`. `dense` gives the target of the refit and is not changed.
+    Changes the weights of `model`. The refit imitates the linear as it was before this wave, not the dense one: the
+    dense one would undo what earlier waves healed.
     """
     shed = {}
     for number, (path, mask_FD) in enumerate(masks.items(), start=1):
-        scores_FD = score_linear(model.get_parameter(f"{path}.weight"), statistics[path], config.importance)
+        weight_FD = model.get_parameter(f"{path}.weight")
+        scores_FD = score_linear(weight_FD, statistics[path], config.importance)
         shed[path] = shed_lowest(scores_FD, mask_FD, fraction=config.shed.fraction)
-        _refit(model, dense, path, mask_FD=shed[path], statistics=statistics[path], config=config)
+        _refit(weight_FD, weight_FD.clone(), mask_FD=shed[path], statistics=statistics[path], config=config)
         progress(number, len(masks))
     return shed
 
@@ -73,7 +74,9 @@ def regrow_wave(
     gradients = loss_gradients(model, windows_NT, list(masks))
     grown = {path: _grow(gradients[path], mask_FD, config.regrow) for path, mask_FD in masks.items()}
     for path, mask_FD in grown.items():
-        _refit(model, dense, path, mask_FD=mask_FD, statistics=statistics[path], config=config)
+        target_FD = dense.get_parameter(f"{path}.weight")
+        weight_FD = model.get_parameter(f"{path}.weight")
+        _refit(weight_FD, target_FD, mask_FD=mask_FD, statistics=statistics[path], config=config)
     return grown
 
 
@@ -115,17 +118,15 @@ def _grow(gradient_FD: Tensor, mask_FD: Tensor, config: RegrowConfig) -> Tensor:
 
 @torch.no_grad()
 def _refit(
-    model: PreTrainedModel,
-    dense: PreTrainedModel,
-    path: str,
+    weight_FD: Tensor,
+    target_FD: Tensor,
     *,
     mask_FD: Tensor,
     statistics: InputStatistics,
     config: WavesConfig,
 ) -> None:
-    weight_FD = model.get_parameter(f"{path}.weight")
     refitted_FD = refit_survivors(
-        dense.get_parameter(f"{path}.weight"),
+        target_FD,
         mask_FD,
         statistics.gram_DD,
         num_iterations=config.refit.num_iterations,

@@ -14,6 +14,15 @@ from typing import IO, Any
 from birdbone.core.errors import DiskFullError
 
 
+def _read_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _read_umask()  # mkstemp makes files that only their owner can read; read once, since asking changes it
+
+
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file; on leaving without an error it is synced and renamed to `path`, which then is durable.
@@ -25,6 +34,7 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
+            os.fchmod(handle, 0o666 & ~_UMASK)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

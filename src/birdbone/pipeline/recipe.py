@@ -203,12 +203,13 @@ def _check_finite(value: Any, *, place: str) -> None:
 
 
 def _start(values: dict[str, Any], keys: list[str]) -> Any:
-    listed = values.get("steps")
-    by_kind = {step.get("kind"): step for step in listed if isinstance(step, dict)} if isinstance(listed, list) else {}
+    listed = values["steps"] if isinstance(values.get("steps"), list) else []
+    named = [step for step in listed if isinstance(step, dict) and isinstance(step.get("kind"), str)]
+    by_kind = {step["kind"]: step for step in named}
     if len(keys) > 1 and keys[0] in by_kind:
         return by_kind[keys[0]]
     if keys[0] not in Recipe.model_fields:
-        known = sorted({*Recipe.model_fields, *(str(kind) for kind in by_kind)})
+        known = sorted({*Recipe.model_fields, *by_kind})
         raise BadRecipeError(
             f"--set {'.'.join(keys)}: nothing is called {keys[0]!r}.", hint=f"Known: {', '.join(known)}."
         )

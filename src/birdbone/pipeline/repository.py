@@ -138,7 +138,7 @@ def end_step(
 def list_steps(connection: Connection, run_id: str) -> list[StepRow]:
     """Return the steps of a run in the order in which they ran."""
     query = select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position)
-    return [StepRow(**row._mapping) for row in connection.execute(query)]
+    return [StepRow(**_values(row)) for row in connection.execute(query)]
 
 
 def replace_measurements(
@@ -156,9 +156,18 @@ def replace_measurements(
 def list_measurements(connection: Connection, run_id: str) -> list[Measurement]:
     """Return every figure of a run in the order in which they were taken."""
     query = select(measurements).where(measurements.c.run_id == run_id).order_by(measurements.c.id)
-    rows = [dict(row._mapping) for row in connection.execute(query)]
+    rows = [_values(row) for row in connection.execute(query)]
     return [Measurement.model_validate({key: row[key] for key in row if key != "id"}) for row in rows]
 
 
 def _run(row: Row[Any]) -> RunRow:
-    return RunRow(**row._mapping)
+    return RunRow(**_values(row))
+
+
+def _values(row: Row[Any]) -> dict[str, Any]:
+    return {key: _in_utc(value) if isinstance(value, dt.datetime) else value for key, value in row._mapping.items()}
+
+
+def _in_utc(moment: dt.datetime) -> dt.datetime:
+    """Return a time as stored in UTC: SQLite forgets the zone, PostgreSQL gives that of its session."""
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)

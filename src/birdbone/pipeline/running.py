@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-from birdbone.core import Workspace, connect, new_run_id, write_json, write_yaml
+from birdbone.core import BirdboneError, Workspace, connect, new_run_id, write_json, write_yaml
 from birdbone.pipeline import repository
 from birdbone.pipeline.computing import settle_dtype, use_machine
 from birdbone.pipeline.durable import ProgressListener, execute
@@ -93,5 +94,9 @@ def _execute(workspace: Workspace, run_id: str, *, listener: ProgressListener, i
             listener=listener,
             is_resume=is_resume,
         )
-    finally:
-        write_run_report(workspace, run_id)
+    except BirdboneError:
+        # The run's own error is the one to tell; a page that cannot be written must not hide it.
+        with contextlib.suppress(BirdboneError, OSError):
+            write_run_report(workspace, run_id)
+        raise
+    write_run_report(workspace, run_id)

@@ -36,7 +36,7 @@ def run(context: StepContext, settings: JudgeStep) -> StepResult:
     notes["is_rejected"] = True
     if num_rejected(context) + 1 < len(candidates(context)):
         return StepResult(measurements=tuple(figures), notes=notes, go_back_to="quantize")
-    return _fall_back(context, figures, notes)
+    return _fall_back(context, settings, figures, notes)
 
 
 def _quality(context: StepContext, path: Path, digest: str) -> list[Measurement]:
@@ -79,7 +79,9 @@ def _bits(context: StepContext) -> str:
     return str([notes["type"] for label, notes in context.notes.items() if label.startswith("quantize")][-1])
 
 
-def _fall_back(context: StepContext, figures: list[Measurement], notes: dict[str, Any]) -> StepResult:
+def _fall_back(
+    context: StepContext, settings: JudgeStep, figures: list[Measurement], notes: dict[str, Any]
+) -> StepResult:
     state = good_states(context)[-1]
     loaded = take_model(context, state.artefact)
     path = context.scratch / f"{context.recipe.name}-f16.gguf"
@@ -92,6 +94,7 @@ def _fall_back(context: StepContext, figures: list[Measurement], notes: dict[str
     )
     digest = put_file(context.vault, path, kind="gguf")
     figures += file_figures(report, artefact=digest, num_weights=int(context.notes["seed"]["num_weights"]))
+    figures += _quality(context, path, digest) + _speed(context, settings, path, digest)
     notes["exported"] = _publish(context, path, suffix="f16")
     notes["fell_back_to_wave"] = state.wave
     artefacts = {"final": state.artefact, "final_gguf": digest}

@@ -73,8 +73,10 @@ def take_array(context: StepContext, name: str, key: str) -> NDArray[Any]:
 
 
 def take_file(context: StepContext, name: str) -> Path:
-    """Return the path of a one-file artefact, checked out into the step's scratch folder."""
-    folder = checkout(context.vault, context.artefacts[name], context.scratch / f"file-{name}")
+    """Return the path of a one-file artefact, checked out into the step's scratch folder once."""
+    folder = context.scratch / f"file-{name}-{context.artefacts[name][-12:]}"
+    if not folder.exists():
+        checkout(context.vault, context.artefacts[name], folder)
     return next(path for path in folder.iterdir() if path.is_file())
 
 

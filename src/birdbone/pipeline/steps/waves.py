@@ -46,7 +46,6 @@ def run(context: StepContext, settings: WavesStep) -> StepResult:
 
     masks = shed_wave(
         state.model,
-        dense.model,
         masks=masks,
         statistics=statistics,
         config=settings,
