@@ -10,7 +10,7 @@ the extremes as their range. The first tokens are weighted as in the recipes.
 Peer: the same model's own forward, head and logits included, without hooks: what any pass over the text costs anyway.
 
 Run: `python benchmarks/compress/bench_statistics.py [--model starter] [--repeats 5] [--output PATH]`. Prints one JSON
-row and writes it to `benchmarks/results/statistics_pass.json`.
+row; `make bench` stores it in `benchmarks/results/`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from birdbone.compress.statistics import collect_statistics
 from birdbone.core import digest_json
 from birdbone.data import load_corpus, token_windows
 from birdbone.models import LoadedModel, load_model
-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

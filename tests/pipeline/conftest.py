@@ -13,6 +13,7 @@ from birdbone.core import Workspace, find_workspace, make_workspace
 from birdbone.pipeline import Recipe, load_recipe, resolve_recipe, running, service
 from birdbone.pipeline.service import RunView
 
+from .postgresql import run_cluster, why_not
 from .processes import Server
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -62,3 +63,12 @@ def reference(
             (folder / "done").write_text(run_id)
     workspace = find_workspace(folder)
     return workspace, service.view_run(workspace, "latest")
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with run_cluster() as url:
+        yield url

@@ -18,10 +18,14 @@ DIGEST = "b3:" + "0" * 64
 names = st.text("abcdefghij_%\\", min_size=1, max_size=8)
 
 
-@pytest.fixture
-def connection(tmp_path: Path) -> Iterator[Connection]:
-    """An open transaction that is rolled back."""
-    with connect(f"sqlite:///{tmp_path / 'test.db'}").connect() as opened:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connection]:
+    """An open transaction that is rolled back, on each kind of database."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'test.db'}"
+    else:
+        url = request.getfixturevalue("postgresql_url")
+    with connect(url).connect() as opened:
         yield opened
 
 
