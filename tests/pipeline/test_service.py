@@ -14,7 +14,7 @@ from birdbone.pipeline import running, service
 from birdbone.pipeline.errors import NothingToExportError, RunNotFoundError, RunNotResumableError
 from birdbone.pipeline.recipe import resolve_recipe
 from birdbone.pipeline.service import RunView
-from birdbone.vault import checkout, open_vault, verify
+from birdbone.vault import DestinationNotEmptyError, checkout, open_vault, verify
 
 from .conftest import MakeRecipe
 from .processes import Server
@@ -132,15 +132,14 @@ def test_an_export_may_be_made_twice_and_takes_nothing_away_that_it_did_not_make
     reference: Reference, tmp_path: Path
 ) -> None:
     workspace, view = reference
-    own = tmp_path / "model" / "thesis.txt"
-    own.parent.mkdir()
+    out = tmp_path / "out"
+    first = service.export_run(workspace, view.run.id, out)
+    assert service.export_run(workspace, view.run.id, out) == first
+    own = out / "model" / "thesis.txt"
     own.write_text("three years of work")
-    service.export_run(workspace, view.run.id, tmp_path / "out")
-    service.export_run(workspace, view.run.id, tmp_path / "out")
-    try:
-        service.export_run(workspace, view.run.id, tmp_path)
-    finally:
-        assert own.read_text() == "three years of work"
+    with pytest.raises(DestinationNotEmptyError):
+        service.export_run(workspace, view.run.id, out)
+    assert own.read_text() == "three years of work"
 
 
 def test_a_run_without_a_judged_model_has_nothing_to_export(

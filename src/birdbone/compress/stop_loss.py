@@ -3,7 +3,8 @@
 Theory of operation. The state is the perplexity of the last good state and the number of waves since. A wave that stays
 within `max_rise` of the last good state (and within `max_total_rise` of the dense model) is good: it becomes the last
 good state, and with it the waves on probation before it. A wave that does not is on probation; the next wave sheds and
-heals on top of it and may bring it back. After `patience` waves in a row on probation all of them are undone.
+heals on top of it and may bring it back. After `patience` waves in a row on probation, or when no wave is left to bring
+it back, all of them are undone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ class WaveDecision:
 
 
 def judge_wave(
-    perplexity: float, *, last_good: float, dense: float, num_on_probation: int, config: StopLossConfig
+    perplexity: float,
+    *,
+    last_good: float,
+    dense: float,
+    num_on_probation: int,
+    config: StopLossConfig,
+    is_last: bool = False,
 ) -> WaveDecision:
     """Return what becomes of a wave.
 
@@ -36,6 +43,7 @@ def judge_wave(
         last_good: of the last good state.
         dense: of the dense model.
         num_on_probation: waves in a row on probation before this one.
+        is_last: no wave comes after this one, so that it cannot be brought back.
     """
     rise, total_rise = perplexity / last_good - 1, perplexity / dense - 1
     reasons = [
@@ -48,9 +56,13 @@ def judge_wave(
     ]
     if not reasons:
         return _decision("good", rise, total_rise, f"perplexity {rise:+.2%} over the last good state")
-    if num_on_probation + 1 < config.patience:
+    if num_on_probation + 1 < config.patience and not is_last:
         return _decision("probation", rise, total_rise, "; ".join(reasons))
-    return _decision("undone", rise, total_rise, "; ".join(reasons) + f", {config.patience} waves in a row")
+    return _decision("undone", rise, total_rise, "; ".join(reasons) + _why_now(num_on_probation + 1))
+
+
+def _why_now(num_waves: int) -> str:
+    return f", {num_waves} waves in a row" if num_waves > 1 else ", and no wave is left to bring it back"
 
 
 def _decision(verdict: WaveVerdict, rise: float, total_rise: float, reason: str) -> WaveDecision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from birdbone.core import (
 from birdbone.pipeline import repository
 from birdbone.pipeline.errors import NothingToExportError, RunNotFoundError
 from birdbone.pipeline.repository import RunRow, StepRow
-from birdbone.vault import Garbage, checkout, collect_garbage, delete_ref, open_vault, refs
+from birdbone.vault import Garbage, Vault, checkout, collect_garbage, delete_ref, open_vault, read_manifest, refs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +89,14 @@ def export_run(workspace: Workspace, name: str, destination: Path) -> list[Path]
 
     Raises:
         NothingToExportError: its `judge` step is not done.
+        DestinationNotEmptyError: another model lies in `destination`; it is not touched.
     """
     view = view_run(workspace, name)
     if "final" not in view.artefacts:
         raise NothingToExportError(f"The run {view.run.id} has no judged model yet.", run_id=view.run.id)
     destination.mkdir(parents=True, exist_ok=True)
     vault = open_vault(workspace.vault_folder)
-    shutil.rmtree(destination / "model", ignore_errors=True)
-    made = [checkout(vault, view.artefacts["final"], destination / "model")]
+    made = [_check_out_once(vault, view.artefacts["final"], destination / "model")]
     for source in sorted(view.folder.glob("exports/*")):
         made.append(Path(shutil.copy2(source, destination / source.name)))
     for source in (view.folder / "report.html", view.folder / "recipe.yaml"):
@@ -124,6 +125,19 @@ def remove_runs(workspace: Workspace, names: Sequence[str], *, is_dry_run: bool)
 def vault_refs(workspace: Workspace) -> dict[str, str]:
     """Return every branch and tag of the workspace's vault with the version that it points at."""
     return refs(open_vault(workspace.vault_folder))
+
+
+def _check_out_once(vault: Vault, artefact: str, folder: Path) -> Path:
+    """Return `folder` with the files of the artefact; an earlier export of just these is left as it is."""
+    files = {file.path: file for file in read_manifest(vault, artefact).files}
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    is_there = found.keys() == files.keys() and all(_sha256(path) == files[name].sha256 for name, path in found.items())
+    return folder if is_there else checkout(vault, artefact, folder)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _forget(workspace: Workspace, run: RunRow) -> None:

@@ -81,24 +81,27 @@ def refused(
     return workspace, run_whole(processes, workspace, make_recipe(IMPOSSIBLE, *QUICK))
 
 
-def test_a_gate_that_nothing_passes_walks_back_through_the_good_states_and_exports_the_last_in_f16(
+def test_a_gate_that_nothing_passes_tries_every_good_state_then_more_bits_and_exports_the_last_in_f16(
     refused: tuple[Workspace, RunView], tmp_path: Path
 ) -> None:
     workspace, view = refused
     results = {step.label: step.result for step in view.steps if step.result}
     good = results["wave-2"]["notes"]["good_states"]
-    tries = ["", "-try2", "-try3"]
+    tries = ["", "-try2", "-try3", "-try4"]
+    quantized, judged = ([results[f"{kind}{which}"] for which in tries] for kind in ("quantize", "judge"))
     assert [label for label in results if label.startswith("judge")] == [f"judge{which}" for which in tries]
-    assert [results[f"quantize{which}"]["notes"]["wave"] for which in tries] == [2, 1, 0]
-    assert [results[f"quantize{which}"]["artefacts"]["candidate"] for which in tries] == [
+    assert [result["notes"]["wave"] for result in quantized] == [2, 1, 0, 2]
+    assert [result["notes"]["type"].lower() for result in quantized] == ["q4_0", "q4_0", "q4_0", "q8_0"]
+    assert [result["artefacts"]["candidate"] for result in quantized] == [
         good[1]["state"],
         good[0]["state"],
         view.artefacts["dense"],
+        good[1]["state"],
     ]
-    assert all(results[f"judge{which}"]["notes"]["verdict"]["outcome"] == "fail" for which in tries)
-    assert [results[f"judge{which}"]["go_back_to"] for which in tries] == ["quantize", "quantize", None]
+    assert [result["notes"]["verdict"]["outcome"] for result in judged] == ["fail"] * 4
+    assert [result["go_back_to"] for result in judged] == ["quantize"] * 3 + [None]
 
-    assert results["judge-try3"]["notes"]["fell_back_to_wave"] == 2
+    assert judged[3]["notes"]["fell_back_to_wave"] == 2
     assert view.artefacts["final"] == good[1]["state"]
     (exported,) = (view.folder / "exports").iterdir()
     assert exported.name == "tiny-f16.gguf"
@@ -128,4 +131,4 @@ def test_an_accepted_file_is_named_for_what_it_holds(
     changes = (*QUICK, "waves.max_waves=1", "quantize.format={linears: q8_0, embedding: q8_0}")
     view = run_whole(processes, workspace, make_recipe(*changes, until="judge"))
     (exported,) = (view.folder / "exports").iterdir()
-    assert exported.name == "tiny-q8_0.gguf"
+    assert exported.name.lower() == "tiny-q8_0.gguf"

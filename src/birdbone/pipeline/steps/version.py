@@ -7,7 +7,7 @@ import shutil
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import VersionStep
 from birdbone.pipeline.steps.materials import run_branch
-from birdbone.vault import Lineage, commit, refs, write_diff_bundle
+from birdbone.vault import Lineage, commit, read_version, refs, write_diff_bundle
 
 
 def run(context: StepContext, settings: VersionStep) -> StepResult:
@@ -43,9 +43,15 @@ def _lineage(context: StepContext) -> Lineage:
 
 
 def _parents(context: StepContext, ref: str) -> tuple[str, ...]:
-    """Return the version the ref points at, if any, and the newest good state of this run."""
+    """Return the version the ref points at, if any, and the newest good state of this run.
+
+    A try of this step that was killed after its commit left the ref on its own version: that one's parents still hold.
+    """
     known = refs(context.vault)
-    heads = (known.get(f"refs/heads/{ref}"), known.get(f"refs/heads/{run_branch(context)}"))
+    current = known.get(f"refs/heads/{ref}")
+    if current is not None and (head := read_version(context.vault, current)).lineage == _lineage(context):
+        return head.parents
+    heads = (current, known.get(f"refs/heads/{run_branch(context)}"))
     return tuple(dict.fromkeys(head for head in heads if head))
 
 

@@ -88,6 +88,7 @@ def _conclude(
         dense=_dense(context).value,
         num_on_probation=_num_on_probation(context),
         config=settings.stop_loss,
+        is_last=context.round + 1 == settings.max_waves,
     )
     candidate = {"state": judged.artefact, "masks": keep_tensors(context, "masks", masks)}
     good_states = list(context.history[-1].notes["good_states"]) if context.history else []
