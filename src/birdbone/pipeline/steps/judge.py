@@ -28,8 +28,9 @@ def run(context: StepContext, settings: JudgeStep) -> StepResult:
     digest = context.artefacts["gguf"]
     figures = [*_quality(context, candidate, digest), *_speed(context, settings, candidate, digest)]
     ours = [figure for figure in figures if figure.artefact == digest]
-    theirs = [figure for figure in (*context.figures, *figures) if figure.artefact == context.artefacts["dense_gguf"]]
-    verdict = judge(context.recipe.evaluate.gate, ours, theirs)
+    dense = context.artefacts["dense_gguf"]
+    theirs = {figure.name: figure for figure in (*context.figures, *figures) if figure.artefact == dense}
+    verdict = judge(context.recipe.evaluate.gate, ours, list(theirs.values()))
     notes: dict[str, Any] = {"verdict": asdict(verdict), "wave": _wave(context)}
     if verdict.outcome != "fail":
         return _accept(context, candidate, digest, figures, notes)
