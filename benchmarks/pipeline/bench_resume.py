@@ -1,8 +1,7 @@
 """Whether a run that is killed at many random points ends in the same bytes as one that nobody disturbs.
 
 Question: if `kill -9` hits a run at points drawn uniformly over its whole work, and each time it is resumed, are the
-digests of all that it made equal to those of an uninterrupted run; how many steps had to be begun anew, and how long did
-it take?
+digests of all that it made equal to those of an uninterrupted run; how many steps had to be begun anew?
 Method: the recipe is settled once (threads, number format). One process does it without a break; each of its progress
 reports is a place, and the second at which it came is where that place lies. A second run of the same recipe, in a
 workspace of its own, is then killed by SIGKILL when its place passes the first point, resumed in a new process, killed
@@ -11,8 +10,8 @@ into writes to the vault, into commits to the database. A point is used once, so
 Peer: the uninterrupted run, on the same machine, before.
 
 Run: `python benchmarks/pipeline/bench_resume.py [--recipe recipes/demo.yaml] [--kills 30] [--set PATH=VALUE]...`.
-`--save-reference FILE` keeps the uninterrupted run for a later `--reference FILE`. Prints one JSON row, and writes it to
-`--output`.
+`--save-reference FILE` keeps the uninterrupted run for a later `--reference FILE`. Prints one JSON row and writes it to
+`--output` (unless its folder is missing).
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _SILENCE_SECONDS = 1800.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A progress report of the uninterrupted run: report `number` of a step, and when it came, from the first one on."""
+    """A progress report of the uninterrupted run: report `number` of a step, and when it came after the first one."""
 
     label: str
     number: int
@@ -152,8 +151,10 @@ def _run_uninterrupted(asked: Recipe, folder: Path) -> Reference:
             places.append(Place(label=label, number=number, seconds=seconds))
             if number == 1:
                 _talk(f"uninterrupted: {label} at {seconds:.1f} s")
-        seconds = child.seconds_since_first_report()
     view = service.view_run(workspace, run_id)
+    if view.run.ended_at is None:
+        raise SystemExit("The uninterrupted run did not end.")
+    seconds = (view.run.ended_at - view.steps[0].started_at).total_seconds()
     return Reference(recipe=view.run.recipe, artefacts=view.artefacts, places=tuple(places), seconds=seconds)
 
 
@@ -175,25 +176,30 @@ def _kill_at(point: float, workspace: Workspace, run_id: str, reference: Referen
     """Go on with the run and kill it as its place passes `point`; None if the run was done before."""
     if service.find_run(workspace, run_id).status == "done":
         return None
-    starts = {(place.label, place.number): place.seconds for place in reference.places}
-    ends = dict(zip(starts, [*list(starts.values())[1:], reference.seconds], strict=True))
+    spans = _spans(reference)
+    timeout_seconds, kill = _SILENCE_SECONDS, None
     with _go_on(workspace, run_id) as child:
-        timeout_seconds, kill = _SILENCE_SECONDS, None
-        while True:
-            try:
-                report = child.next_report(timeout_seconds=timeout_seconds)
-            except TimeoutError:
-                if kill is None:
-                    raise
-                child.kill()
-                _talk(f"killed in {kill.label} at {kill.seconds:.1f} of {reference.seconds:.1f} s")
-                return kill
-            if report is None:
-                return None
-            label, number, _ = report
-            start, end = starts[label, number], ends[label, number]
-            kill = Kill(label=label, number=number, seconds=max(start, point)) if end > point else None
-            timeout_seconds = max(0.0, point - start) if kill is not None else _SILENCE_SECONDS
+        try:
+            while (report := child.next_report(timeout_seconds=timeout_seconds)) is not None:
+                label, number, _ = report
+                start, end = spans.get((label, number), (0.0, 0.0))
+                kill = Kill(label=label, number=number, seconds=max(start, point)) if end > point else None
+                timeout_seconds = max(0.0, point - start) if kill is not None else _SILENCE_SECONDS
+        except TimeoutError:
+            if kill is None:
+                raise
+            child.kill()
+            _talk(f"killed in {kill.label} at {kill.seconds:.1f} of {reference.seconds:.1f} s")
+            return kill
+    return None
+
+
+def _spans(reference: Reference) -> dict[tuple[str, int], tuple[float, float]]:
+    """Return from when to when the uninterrupted run was at each of its places."""
+    starts = [place.seconds for place in reference.places]
+    ends = [*starts[1:], reference.seconds]
+    keys = [(place.label, place.number) for place in reference.places]
+    return dict(zip(keys, zip(starts, ends, strict=True), strict=True))
 
 
 class _Child:
@@ -225,9 +231,6 @@ class _Child:
         label = str(json.loads(line)[0])
         self._counts[label] += 1
         return label, self._counts[label], at - self._first_at
-
-    def seconds_since_first_report(self) -> float:
-        return 0.0 if self._first_at is None else time.monotonic() - self._first_at
 
     def kill(self) -> None:
         """End the process as a power cut would, and wait until it is gone."""

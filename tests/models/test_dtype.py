@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
 
-from birdbone.models import choose_compute_dtype, is_waiting_passive, suggest_num_threads, use_threads
+from birdbone.models import choose_compute_dtype, is_waiting_passive, use_threads
 
 
 def test_the_choice_is_one_of_the_candidates_and_carries_every_timing() -> None:
@@ -41,10 +39,6 @@ def test_threads_are_set_and_the_number_before_comes_back() -> None:
     assert torch.get_num_threads() == before
     with pytest.raises(ValueError, match="at least 1"):
         use_threads(0)
-
-
-def test_the_suggestion_is_between_one_and_all_cores() -> None:
-    assert 1 <= suggest_num_threads() <= (os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize(("value", "passive"), [("PASSIVE", True), ("passive", True), ("ACTIVE", False)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import sqlite3
 
 from birdbone.core import Workspace
 from birdbone.pipeline import running, service
@@ -13,7 +12,7 @@ from birdbone.vault import log, open_vault, read_manifest, verify
 
 from .conftest import MakeRecipe
 from .processes import Server
-from .runs import execute_sql, folder_of, go_on, wait_for_step
+from .runs import execute_sql, folder_of, go_on, try_on, wait_for_step
 
 FINAL = ("final", "final_gguf", "masks", "statistics", "quantized")
 LABELS = [
@@ -50,7 +49,7 @@ def test_a_second_uninterrupted_run_in_this_process_gives_the_same_digests(
 def test_a_run_that_is_killed_at_random_points_ends_in_the_same_digests(
     reference: Reference, processes: Server, workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
-    """Later steps are killed below, at known points: this many milliseconds into one the run could have ended."""
+    """The last three steps are so short that a delay could outlive them; the next test goes at them."""
     randomness = random.Random(0)
     chosen = sorted(randomness.sample(LABELS[:-3], 4), key=LABELS.index)
     run_id = running.create_run(workspace, make_recipe())
@@ -68,21 +67,22 @@ def test_a_run_that_is_killed_at_random_points_ends_in_the_same_digests(
 def test_a_step_that_was_done_but_not_recorded_is_done_again_and_gives_the_same(
     reference: Reference, processes: Server, workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
-    """The database refuses the record of each step once: after the artefacts, before everything else."""
+    """The database refuses the record of steps that also move refs or publish files: all was done, nothing is known."""
     run_id = running.create_run(workspace, make_recipe())
-    for label in LABELS:
+    twice = ("seed", "wave-1", "judge", "version")
+    for label in twice:
         execute_sql(
             workspace,
             f"CREATE TRIGGER refuse BEFORE UPDATE ON steps WHEN NEW.label = '{label}' AND NEW.status = 'done' "
             "BEGIN SELECT RAISE(ABORT, 'refused'); END",
         )
-        ending = processes.start(folder_of(workspace), run_id).wait()
+        assert fail(processes, workspace, run_id)["code"] == "pipeline.step_failed"
         execute_sql(workspace, "DROP TRIGGER refuse")
-        assert ending.error is not None
-        assert ending.error["code"] == "pipeline.step_failed"
     view = go_on(processes, workspace, run_id)
     assert view.artefacts == reference[1].artefacts
-    assert [(step.label, step.num_tries) for step in view.steps] == [(label, 2) for label in LABELS]
+    assert [(step.label, step.num_tries) for step in view.steps] == [
+        (label, 2 if label in twice else 1) for label in LABELS
+    ]
     names = [(row.step, row.name, row.artefact) for row in view.measurements]
     assert names == [(row.step, row.name, row.artefact) for row in reference[1].measurements]
     assert versions_on_main(workspace) == versions_on_main(reference[0])
@@ -96,7 +96,7 @@ def versions_on_main(workspace: Workspace) -> list[tuple[str, str]]:
 def test_a_step_that_could_not_even_be_begun_is_begun_by_the_next_resume(
     reference: Reference, processes: Server, workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
-    run_id = running.create_run(workspace, make_recipe())
+    run_id = running.create_run(workspace, make_recipe(until="log_activations"))
     execute_sql(
         workspace,
         "CREATE TRIGGER refuse BEFORE INSERT ON steps WHEN NEW.label = 'log_activations' "
@@ -107,12 +107,13 @@ def test_a_step_that_could_not_even_be_begun_is_begun_by_the_next_resume(
         "CREATE TRIGGER refuse_failure BEFORE UPDATE ON runs WHEN NEW.status = 'failed' "
         "BEGIN SELECT RAISE(ABORT, 'refused as well'); END",
     )
-    ending = processes.start(folder_of(workspace), run_id).wait()
+    ending = try_on(processes, workspace, run_id)
     assert ending.error is not None
     assert "refused" in ending.error["message"]
     for name in ("refuse", "refuse_failure"):
         execute_sql(workspace, f"DROP TRIGGER {name}")
-    assert go_on(processes, workspace, run_id).artefacts == reference[1].artefacts
+    view = go_on(processes, workspace, run_id)
+    assert view.artefacts["statistics"] == reference[1].artefacts["statistics"]
 
 
 def test_a_run_may_be_resumed_more_often_than_anyone_counts(
@@ -120,9 +121,8 @@ def test_a_run_may_be_resumed_more_often_than_anyone_counts(
 ) -> None:
     run_id = running.create_run(workspace, make_recipe(until="log_activations"))
     assert processes.start(folder_of(workspace), run_id, kill_in="log_activations").wait().status == -signal.SIGKILL
-    with sqlite3.connect(workspace.folder / "durable.db", timeout=30) as connection:
-        changed = connection.execute("UPDATE workflow_status SET recovery_attempts = 100000").rowcount
-    assert changed == 1
+    statement = "UPDATE workflow_status SET recovery_attempts = 100000"
+    assert execute_sql(workspace, statement, database="durable.db") == 1
     assert go_on(processes, workspace, run_id).run.status == "done"
 
 
@@ -165,7 +165,7 @@ def test_only_one_process_works_on_a_run(processes: Server, workspace: Workspace
     run_id = running.create_run(workspace, make_recipe(until="log_activations"))
     first = processes.start(folder_of(workspace), run_id)
     wait_for_step(workspace, run_id, "seed", first)
-    second = processes.start(folder_of(workspace), run_id).wait()
+    second = try_on(processes, workspace, run_id)
     assert second.error is not None
     assert (second.error["code"], second.error["kind"]) == ("pipeline.run_busy", "conflict")
     ending = first.wait()
@@ -178,7 +178,7 @@ def test_only_one_process_works_on_a_run(processes: Server, workspace: Workspace
 def test_a_damaged_store_fails_the_step_and_the_run_goes_on_once_it_is_mended(
     reference: Reference, processes: Server, workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
-    run_id = running.create_run(workspace, make_recipe())
+    run_id = running.create_run(workspace, make_recipe(until="log_activations"))
     assert processes.start(folder_of(workspace), run_id, kill_in="log_activations").wait().status == -signal.SIGKILL
     vault = open_vault(workspace.vault_folder)
     dense = service.view_run(workspace, run_id).artefacts["dense"]
@@ -186,16 +186,12 @@ def test_a_damaged_store_fails_the_step_and_the_run_goes_on_once_it_is_mended(
     path = vault.objects / "blobs" / blob[3:5] / blob[5:]
     intact = path.read_bytes()
     path.write_bytes(bytes([intact[0] ^ 1]) + intact[1:])
-    ending = processes.start(folder_of(workspace), run_id).wait()
-    assert ending.error is not None
-    assert ending.error["code"] == "vault.corrupt_object"
+    assert fail(processes, workspace, run_id)["code"] == "vault.corrupt_object"
     view = service.view_run(workspace, run_id)
-    assert view.run.status == "failed"
-    assert view.run.error is not None
-    assert view.run.error["code"] == "vault.corrupt_object"
     assert [(step.label, step.status) for step in view.steps] == [("seed", "done"), ("log_activations", "failed")]
     path.write_bytes(intact)
-    assert go_on(processes, workspace, run_id).artefacts == reference[1].artefacts
+    view = go_on(processes, workspace, run_id)
+    assert view.artefacts["statistics"] == reference[1].artefacts["statistics"]
 
 
 def test_a_step_leaves_nothing_in_its_scratch_folder(reference: Reference) -> None:

@@ -21,7 +21,6 @@ from birdbone.models.dtype import (
     choose_compute_dtype,
     compute_in,
     is_waiting_passive,
-    suggest_num_threads,
     use_threads,
 )
 from birdbone.models.errors import (
@@ -83,6 +82,5 @@ __all__ = [
     "require_tokenizer_fits",
     "run_block",
     "save_model",
-    "suggest_num_threads",
     "use_threads",
 ]

@@ -1,4 +1,4 @@
-"""Choosing the dtype to compute in and the number of threads, by timing instead of by what the processor claims.
+"""Choosing the dtype to compute in, by timing instead of by what the processor claims.
 
 A processor may list bf16 instructions that PyTorch does not use, or use them slower than float32, so the only answer
 is to multiply two matrices and look at the clock.
@@ -68,13 +68,6 @@ def choose_compute_dtype(
         shape=shape,
         num_threads=torch.get_num_threads(),
     )
-
-
-def suggest_num_threads() -> int:
-    """Return the cores this process may use less the machine's load of the last minute, at least 1."""
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return max(1, num_cores - round(load))
 
 
 def use_threads(num_threads: int) -> int:

@@ -36,6 +36,7 @@ _FLAGS_THAT_MATTER = {
     "asimd": "neon",
     "bf16": "arm_bf16",
 }
+_LOAD_SECONDS = 0.5
 _FAST_BF16 = frozenset(("avx512_bf16", "amx_bf16", "arm_bf16"))
 
 
@@ -90,8 +91,8 @@ def choose_num_threads(*, cores: int | None = None, load: float | None = None) -
 
     Args:
         cores: cores that we may use; None asks the system (affinity and CPU quota).
-        load: cores' worth of work that others do on those cores; None takes the load average of the last minute, less
-            what fits on cores that we may not use.
+        load: cores' worth of work that others do on those cores; None looks at the CPU clocks for half a second, and
+            takes off what fits on cores that we may not use.
     """
     available = count_available_cores() if cores is None else cores
     busy = _competing_load(available) if load is None else load
@@ -216,10 +217,21 @@ def _as_metrics(sample: ResourceSample) -> list[tuple[str, float, str]]:
 
 
 def _competing_load(available: int) -> float:
-    if not hasattr(os, "getloadavg"):
-        return 0.0
+    """Return how many of our cores others keep busy now, by the CPU clocks over a moment.
+
+    Not the load average: that of the last minute still holds what we did ourselves a moment ago, such as an install.
+    """
+    before, own_before = psutil.cpu_times(), time.process_time()
+    time.sleep(_LOAD_SECONDS)
+    after, own_after = psutil.cpu_times(), time.process_time()
+    busy_seconds = (_busy_seconds(after) - _busy_seconds(before)) - (own_after - own_before)
     elsewhere = max(0, (os.cpu_count() or available) - available)
-    return max(0.0, os.getloadavg()[0] - elsewhere)
+    return max(0.0, busy_seconds / _LOAD_SECONDS - elsewhere)
+
+
+def _busy_seconds(times: Any) -> float:
+    """Return the seconds that all cores together worked since the machine started; guests count within user time."""
+    return float(times.user + times.system + getattr(times, "nice", 0.0) + getattr(times, "steal", 0.0))
 
 
 def _cgroup_cpu_quota() -> float | None:
