@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from birdbone.core import Workspace, find_workspace, make_workspace
@@ -66,9 +68,18 @@ def reference(
 
 
 @pytest.fixture(scope="session")
-def postgresql_url() -> Iterator[str]:
-    """The URL of an empty PostgreSQL database."""
+def postgresql_server() -> Iterator[str]:
+    """The URL of a private PostgreSQL server, without a database's name."""
     if reason := why_not():
         pytest.skip(reason)
     with run_cluster() as url:
         yield url
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> str:
+    """The URL of an empty PostgreSQL database."""
+    name = f"birdbone_{secrets.token_hex(4)}"
+    with psycopg.connect(f"{postgresql_server}/postgres", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return f"{postgresql_server}/{name}"

@@ -38,7 +38,7 @@ def why_not() -> str | None:
 
 @contextlib.contextmanager
 def run_cluster() -> Iterator[str]:
-    """Start a cluster and yield the URL of an empty database in it. Data lies in a folder of its own, removed after."""
+    """Start a cluster and yield its URL, without a database's name. Data lies in a folder of its own, removed after."""
     programs = find_programs()
     assert programs is not None
     with tempfile.TemporaryDirectory(prefix="birdbone-postgresql-") as folder:
@@ -50,7 +50,7 @@ def run_cluster() -> Iterator[str]:
         _run(programs / "initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync", folder=folder)
         _run(programs / "pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start", folder=folder)
         try:
-            yield f"postgresql://tester@127.0.0.1:{port}/postgres"
+            yield f"postgresql://tester@127.0.0.1:{port}"
         finally:
             _run(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop", folder=folder)
 

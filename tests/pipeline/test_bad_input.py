@@ -17,8 +17,7 @@ from birdbone.data import load_corpus
 from birdbone.pipeline import running, service
 
 from .conftest import MakeRecipe
-from .processes import Server
-from .runs import execute_sql, fail, go_on
+from .runs import execute_sql, run_here
 
 
 def refuse(workspace: Workspace, make_recipe: MakeRecipe, *overrides: str, **changes: str) -> dict[str, Any]:
@@ -81,18 +80,16 @@ def test_a_text_that_is_not_there(workspace: Workspace, make_recipe: MakeRecipe,
 
 
 def test_a_text_that_is_too_short_and_is_made_longer_then(
-    processes: Server, workspace: Workspace, make_recipe: MakeRecipe, tmp_path: Path
+    workspace: Workspace, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     text = "\n\n".join(load_corpus().healing[:60])
     path = tmp_path / "own.txt"
     path.write_text(text[:12_000])
-    recipe = make_recipe("data.num_healing_windows=200", data=str(path), until="log_activations")
-    run_id = running.create_run(workspace, recipe)
-    error = fail(processes, workspace, run_id)
-    assert error["code"] == "data.too_little_text"
-    assert error["needed"] == 200 * 64
+    error = refuse(workspace, make_recipe, "data.num_healing_windows=200", data=str(path), until="log_activations")
+    assert (error["code"], error["needed"]) == ("data.too_little_text", 200 * 64)
     path.write_text(text)
-    view = go_on(processes, workspace, run_id)
+    running.resume_run(workspace, "latest", listener=lambda *_: None)
+    view = service.view_run(workspace, "latest")
     assert (view.run.status, view.run.error) == ("done", None)
     assert [step.num_tries for step in view.steps] == [2, 1]
 
@@ -126,10 +123,10 @@ def test_a_step_that_meets_trouble_fails_with_its_code_and_is_done_again_later(
 
 
 def test_a_healing_that_runs_away_does_not_take_the_model_with_it(
-    processes: Server, workspace: Workspace, make_recipe: MakeRecipe
+    workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
-    changes = ("waves.heal.learning_rate=0.1", "waves.heal.num_steps=400", "waves.max_waves=1")
-    view = go_on(processes, workspace, running.create_run(workspace, make_recipe(*changes, until="waves")))
+    changes = ("waves.heal.learning_rate=0.1", "waves.heal.num_steps=100", "waves.max_waves=1")
+    view = run_here(workspace, make_recipe(*changes, until="waves"))
     dense = view.figure("perplexity", view.artefacts["dense"])
     kept = view.figure("perplexity", view.artefacts["state"])
     assert dense is not None

@@ -12,7 +12,7 @@ from birdbone.vault import log, open_vault, read_manifest, verify
 
 from .conftest import MakeRecipe
 from .processes import Server
-from .runs import execute_sql, folder_of, go_on, try_on, wait_for_step
+from .runs import execute_sql, fail, folder_of, go_on, try_on, wait_for_step
 
 FINAL = ("final", "final_gguf", "masks", "statistics", "quantized")
 LABELS = [

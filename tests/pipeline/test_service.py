@@ -18,7 +18,7 @@ from birdbone.vault import DestinationNotEmptyError, checkout, open_vault, verif
 
 from .conftest import MakeRecipe
 from .processes import Server
-from .runs import folder_of, go_on, run_whole
+from .runs import folder_of, go_on, run_here
 
 Reference = tuple[Workspace, RunView]
 
@@ -153,10 +153,10 @@ def test_a_run_without_a_judged_model_has_nothing_to_export(
 
 
 def test_removing_a_run_takes_its_rows_folder_and_branches_and_frees_what_is_left_over(
-    processes: Server, workspace: Workspace, make_recipe: MakeRecipe
+    workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
-    kept = run_whole(processes, workspace, make_recipe("name=kept", until="seed"))
-    gone = run_whole(processes, workspace, make_recipe("name=gone", "data.window=32", until="log_activations"))
+    kept = run_here(workspace, make_recipe("name=kept", until="seed"))
+    gone = run_here(workspace, make_recipe("name=gone", "data.window=32", until="log_activations"))
     age(workspace, hours=2)
     before = {run.id for run in service.list_runs(workspace)}, service.vault_refs(workspace)
     _, would_go = service.remove_runs(workspace, [gone.run.id], is_dry_run=True)
@@ -182,7 +182,7 @@ def test_while_a_run_is_unfinished_nothing_that_it_may_need_is_freed(
     unfinished = running.create_run(workspace, make_recipe("waves.max_waves=1", until="waves"))
     ending = processes.start(folder_of(workspace), unfinished, kill_in="wave-1").wait()
     assert ending.status == -signal.SIGKILL
-    gone = run_whole(processes, workspace, make_recipe("name=gone", until="seed"))
+    gone = run_here(workspace, make_recipe("name=gone", until="seed"))
     age(workspace, hours=2)
     _, went = service.remove_runs(workspace, [gone.run.id], is_dry_run=False)
     assert went.dry_run

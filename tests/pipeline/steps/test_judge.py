@@ -14,8 +14,7 @@ from birdbone.pipeline.service import RunView
 from birdbone.vault import checkout, open_vault, read_manifest
 
 from ..conftest import MakeRecipe
-from ..processes import Server
-from ..runs import run_whole
+from ..runs import run_here
 
 IMPOSSIBLE = "evaluate.gate=[{measurement: perplexity_ratio, kind: at_most, limit: 0.5}]"
 QUICK = ("waves.heal.num_steps=0", "low_rank.num_steps=1")
@@ -74,11 +73,9 @@ def test_no_figure_is_of_an_artefact_that_the_vault_lacks(reference: tuple[Works
 
 
 @pytest.fixture(scope="module")
-def refused(
-    processes: Server, make_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Workspace, RunView]:
+def refused(make_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, RunView]:
     workspace = make_workspace(tmp_path_factory.mktemp("refused"))[0]
-    return workspace, run_whole(processes, workspace, make_recipe(IMPOSSIBLE, *QUICK))
+    return workspace, run_here(workspace, make_recipe(IMPOSSIBLE, *QUICK))
 
 
 def test_a_gate_that_nothing_passes_tries_every_good_state_then_more_bits_and_exports_the_last_in_f16(
@@ -125,10 +122,8 @@ def test_the_exported_fall_back_was_measured_in_llama_cpp_as_well(
     assert view.figure("perplexity_gguf", view.artefacts["final_gguf"]) is not None
 
 
-def test_an_accepted_file_is_named_for_what_it_holds(
-    processes: Server, workspace: Workspace, make_recipe: MakeRecipe
-) -> None:
+def test_an_accepted_file_is_named_for_what_it_holds(workspace: Workspace, make_recipe: MakeRecipe) -> None:
     changes = (*QUICK, "waves.max_waves=1", "quantize.format={linears: q8_0, embedding: q8_0}")
-    view = run_whole(processes, workspace, make_recipe(*changes, until="judge"))
+    view = run_here(workspace, make_recipe(*changes, until="judge"))
     (exported,) = (view.folder / "exports").iterdir()
     assert exported.name.lower() == "tiny-q8_0.gguf"

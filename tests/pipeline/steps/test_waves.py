@@ -11,8 +11,7 @@ from birdbone.pipeline.service import RunView
 from birdbone.vault import log, open_vault, read_version, refs
 
 from ..conftest import MakeRecipe
-from ..processes import Server
-from ..runs import run_whole
+from ..runs import run_here
 
 # On the tiny model without healing: +0.2 %, +0.4 %, +1.4 %, +2.6 % over the dense model.
 HURTING = (
@@ -30,12 +29,10 @@ def waves_of(view: RunView) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def hurt(
-    processes: Server, make_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Workspace, RunView]:
+def hurt(make_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, RunView]:
     workspace = make_workspace(tmp_path_factory.mktemp("hurt"))[0]
     recipe = make_recipe(*HURTING, "waves.max_waves=6", until="quantize")
-    return workspace, run_whole(processes, workspace, recipe)
+    return workspace, run_here(workspace, recipe)
 
 
 def test_two_waves_in_a_row_that_hurt_are_undone_and_end_the_waves(hurt: tuple[Workspace, RunView]) -> None:
@@ -69,10 +66,8 @@ def test_each_wave_sheds_at_most_its_share_of_what_is_left_and_what_was_shed_sta
     assert all(after[path] > before[path] for before, after in pairwise(by_linear) for path in before)
 
 
-def test_a_wave_still_on_probation_when_the_waves_end_is_undone(
-    processes: Server, workspace: Workspace, make_recipe: MakeRecipe
-) -> None:
-    view = run_whole(processes, workspace, make_recipe(*HURTING, "waves.max_waves=3", until="quantize"))
+def test_a_wave_still_on_probation_when_the_waves_end_is_undone(workspace: Workspace, make_recipe: MakeRecipe) -> None:
+    view = run_here(workspace, make_recipe(*HURTING, "waves.max_waves=3", until="quantize"))
     waves = waves_of(view)
     good = waves[1]["good_states"][-1]
     assert view.artefacts["candidate"] == good["state"]
@@ -81,10 +76,10 @@ def test_a_wave_still_on_probation_when_the_waves_end_is_undone(
 
 
 def test_without_one_good_wave_the_run_goes_on_from_the_dense_model(
-    processes: Server, workspace: Workspace, make_recipe: MakeRecipe
+    workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
     changes = (*HURTING, "waves.stop_loss.max_rise=0.0001", "waves.stop_loss.patience=1")
-    view = run_whole(processes, workspace, make_recipe(*changes, until="quantize"))
+    view = run_here(workspace, make_recipe(*changes, until="quantize"))
     assert [wave["verdict"] for wave in waves_of(view)] == ["undone"]
     assert view.artefacts["candidate"] == view.artefacts["state"] == view.artefacts["dense"]
     assert "masks" not in view.artefacts
@@ -93,10 +88,10 @@ def test_without_one_good_wave_the_run_goes_on_from_the_dense_model(
 
 
 def test_a_spike_lets_weights_grow_back_before_the_wave_is_judged(
-    processes: Server, workspace: Workspace, make_recipe: MakeRecipe
+    workspace: Workspace, make_recipe: MakeRecipe
 ) -> None:
     changes = ("waves.max_waves=1", "waves.shed.fraction=0.10", "waves.heal.num_steps=0", "waves.regrow.spike=1e-6")
-    view = run_whole(processes, workspace, make_recipe(*changes, until="waves"))
+    view = run_here(workspace, make_recipe(*changes, until="waves"))
     wave = waves_of(view)[0]
     num_weights = next(row.sample_size for row in view.measurements if row.name == "sparsity")
     num_shed = view.figure("sparsity").value * num_weights
