@@ -24,9 +24,9 @@ MakeRecipe = Callable[..., Recipe]
 
 
 @pytest.fixture(scope="session")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def processes(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> Iterator[Server]:
     """The server of processes that go on with a run."""
-    with Server(tmp_path_factory.mktemp("processes")) as server:
+    with Server(tmp_path_factory.mktemp("processes"), model_folder=tiny_model_folder) as server:
         yield server
 
 

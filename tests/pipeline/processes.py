@@ -15,9 +15,10 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 OPTIONS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -71,11 +72,11 @@ class Child:
 class Server:
     """The process that forks. Use it as a context manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, model_folder: Path) -> None:
         self._folder = folder
         self._log = (folder / "children.log").open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, str(model_folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -116,14 +117,13 @@ class Server:
 
 
 def serve() -> None:
-    """Fork a child for each line of standard input that asks for one. A child leaves this loop by its return."""
+    """Fork a child for each line of standard input that asks for one, and say how children ended."""
     while line := sys.stdin.readline():
         match json.loads(line):
             case {"start": fields}:
                 pid = os.fork()
                 if pid == 0:
                     become_child(Request(**fields))
-                    return
                 answer: int | None = pid
             case {"poll": child}:
                 pid, status = os.waitpid(child, os.WNOHANG)
@@ -131,8 +131,8 @@ def serve() -> None:
         print(json.dumps(answer), flush=True)
 
 
-def become_child(request: Request) -> None:
-    """Go on with the run and write how it ended."""
+def become_child(request: Request) -> NoReturn:
+    """Go on with the run, write how it ended, and exit; without the interpreter's clearing up, which takes seconds."""
     from birdbone.core import BirdboneError, find_workspace
     from birdbone.pipeline import running
 
@@ -152,20 +152,33 @@ def become_child(request: Request) -> None:
         running.resume_run(find_workspace(Path(request.folder)), request.run_id, listener=listen)
     except BirdboneError as known:
         error = known.to_dict()
+    except BaseException:  # whatever else it is must not get back into the server's loop
+        traceback.print_exc()
+        os._exit(1)
     Path(request.ending).write_text(json.dumps({"error": error}, default=str))
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread():
+            thread.join()
+    os._exit(0)
 
 
-def load_everything() -> None:
-    """Load what a child needs, and keep it single-threaded until the fork."""
-    import birdbone.pipeline.durable  # noqa: F401
-    from birdbone.models import use_threads
+def load_everything(model_folder: str) -> None:
+    """Load what a child would load, down to what libraries load when they are first used; start no thread."""
+    import torch
+
+    import birdbone.pipeline.running  # noqa: F401
+    from birdbone.models import load_model, use_threads
     from birdbone.pipeline.catalogue import CATALOGUE, load_step
 
     use_threads(1)
     for kind in CATALOGUE:
         load_step(kind)
+    load_model(model_folder)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)  # a backward pass would start threads, and threads do not survive a fork
+    torch.optim.Adam([parameter]).step()
 
 
 if __name__ == "__main__":
-    load_everything()
+    load_everything(sys.argv[1])
     serve()
