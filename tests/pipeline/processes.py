@@ -152,7 +152,7 @@ def become_child(request: Request) -> NoReturn:
         running.resume_run(find_workspace(Path(request.folder)), request.run_id, listener=listen)
     except BirdboneError as known:
         error = known.to_dict()
-    except BaseException:  # whatever else it is must not get back into the server's loop
+    except BaseException:  # noqa: BLE001 - the edge of the child: nothing may get back into the server's loop
         traceback.print_exc()
         os._exit(1)
     Path(request.ending).write_text(json.dumps({"error": error}, default=str))
