@@ -118,6 +118,13 @@ def test_a_step_needs_others_before_it_and_stands_once(kinds: tuple[str, ...], w
     assert words in refusal(raw(*kinds))
 
 
+@pytest.mark.parametrize("override", ["low_rank.num_windows=7", "data.num_healing_windows=7"])
+def test_too_few_windows_for_a_late_step_are_refused_before_the_first(override: str) -> None:
+    message = refusal(raw(), "low_rank.batch_size=4", override)
+    assert "'low_rank' learns on 7 windows; a batch size of 4 needs 8" in message
+    resolve_recipe(raw(), overrides=["low_rank.batch_size=4", override], until="quantize")
+
+
 @pytest.mark.parametrize("count", range(1, len(KINDS) + 1))
 def test_until_keeps_the_steps_up_to_one_and_that_one(count: int) -> None:
     recipe = resolve_recipe(raw(), until=KINDS[count - 1])

@@ -171,6 +171,7 @@ def resolve_recipe(
         raise BadRecipeError(_explain(error), errors=error.errors(include_url=False, include_context=False)) from error
     recipe = recipe if until is None else _cut(recipe, until)
     _check_order(recipe)
+    _check_windows(recipe)
     return recipe
 
 
@@ -241,3 +242,17 @@ def _check_order(recipe: Recipe) -> None:
         if missing:
             raise BadRecipeError(f"The step {step.kind!r} needs {', '.join(missing)} before it.")
         seen.add(step.kind)
+
+
+def _check_windows(recipe: Recipe) -> None:
+    """Refuse now what `low_rank` would refuse after the waves: it learns on one batch at least and decides on one."""
+    low_rank: LowRankStep | None = recipe.step("low_rank")
+    if low_rank is None:
+        return
+    num_windows, needed = min(low_rank.num_windows, recipe.data.num_healing_windows), 2 * low_rank.batch_size
+    if num_windows < needed:
+        raise BadRecipeError(
+            f"The step 'low_rank' learns on {num_windows} windows; "
+            f"a batch size of {low_rank.batch_size} needs {needed}.",
+            hint="Raise `low_rank.num_windows` and `data.num_healing_windows`, or lower `low_rank.batch_size`.",
+        )

@@ -86,7 +86,8 @@ def merge_low_rank_scales(
     """
     if len(windows_NT) < 2 * config.batch_size:
         raise NoCalibrationDataError(
-            f"The correction needs at least {2 * config.batch_size} windows: to learn and to decide."
+            f"The correction needs at least {2 * config.batch_size} windows: to learn and to decide.",
+            hint="Raise `low_rank.num_windows` and `data.num_healing_windows`, or lower `low_rank.batch_size`.",
         )
     _load(model, quantized)
     streams = open_streams(model, dense, architecture, windows_NT, config.batch_size)

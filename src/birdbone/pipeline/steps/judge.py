@@ -92,13 +92,15 @@ def _fall_back(
         state_tensors=loaded.model.state_dict(),
         tokenizer=loaded.tokenizer,
         name=str(context.notes["seed"]["name"]),
+        license_name=str(context.notes["seed"]["licence"] or ""),
     )
     digest = put_file(context.vault, path, kind="gguf")
     figures += file_figures(report, artefact=digest, num_weights=int(context.notes["seed"]["num_weights"]))
     figures += _quality(context, path, digest) + _speed(context, settings, path, digest)
     notes["exported"] = _publish(context, path, suffix="f16")
     notes["fell_back_to_wave"] = state.wave
-    artefacts = {"final": state.artefact, "final_gguf": digest}
+    masks = {"masks": state.masks} if state.masks else {}
+    artefacts = {"final": state.artefact, "final_gguf": digest, **masks}
     return StepResult(artefacts=artefacts, measurements=tuple(figures), notes=notes)
 
 
