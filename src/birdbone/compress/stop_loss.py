@@ -58,11 +58,13 @@ def judge_wave(
         return _decision("good", rise, total_rise, f"perplexity {rise:+.2%} over the last good state")
     if num_on_probation + 1 < config.patience and not is_last:
         return _decision("probation", rise, total_rise, "; ".join(reasons))
-    return _decision("undone", rise, total_rise, "; ".join(reasons) + _why_now(num_on_probation + 1))
+    return _decision("undone", rise, total_rise, "; ".join(reasons) + _why_now(num_on_probation + 1, is_last=is_last))
 
 
-def _why_now(num_waves: int) -> str:
-    return f", {num_waves} waves in a row" if num_waves > 1 else ", and no wave is left to bring it back"
+def _why_now(num_waves: int, *, is_last: bool) -> str:
+    if num_waves > 1:
+        return f", {num_waves} waves in a row"
+    return ", and no wave is left to bring it back" if is_last else ""
 
 
 def _decision(verdict: WaveVerdict, rise: float, total_rise: float, reason: str) -> WaveDecision:
