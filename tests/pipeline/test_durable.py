@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import random
 import signal
+
+import pytest
 
 from birdbone.core import Workspace
 from birdbone.pipeline import running, service
@@ -12,7 +16,7 @@ from birdbone.vault import log, open_vault, read_manifest, verify
 
 from .conftest import MakeRecipe
 from .processes import Server
-from .runs import execute_sql, fail, folder_of, go_on, try_on, wait_for_step
+from .runs import execute_sql, fail, folder_of, go_on, run_here, try_on, wait_for_step
 
 FINAL = ("final", "final_gguf", "masks", "statistics", "quantized")
 LABELS = [
@@ -44,6 +48,16 @@ def test_a_second_uninterrupted_run_in_this_process_gives_the_same_digests(
     assert view.artefacts == reference[1].artefacts
     assert list(dict.fromkeys(label for label, *_ in heard)) == LABELS
     assert all(0 <= done <= total for *_, done, total in heard)
+
+
+def test_a_run_starts_though_the_stderr_under_which_the_engine_was_imported_is_closed(
+    workspace: Workspace, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen in CI: pytest had closed the stderr that it lent to an earlier test."""
+    with open(os.devnull, "w", encoding="utf-8") as closed:
+        pass
+    monkeypatch.setattr(logging.getLogger("dbos"), "handlers", [logging.StreamHandler(closed)])
+    assert run_here(workspace, make_recipe(until="seed")).run.status == "done"
 
 
 def test_a_run_that_is_killed_at_random_points_ends_in_the_same_digests(

@@ -111,6 +111,8 @@ def execute(
 def _launch(database_url: str, run_id: str) -> None:
     for name in ("dbos", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # DBOS keeps the stderr that it was imported under, and flushes it here though it may be closed by now.
+    logging.getLogger("dbos").handlers = [logging.NullHandler()]
     DBOS(
         config=DBOSConfig(
             name=_APPLICATION,
