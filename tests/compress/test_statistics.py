@@ -35,12 +35,12 @@ def draw_windows(*shape: int, seed: int = 0) -> Tensor:
 
 @contextmanager
 def recorded_inputs(model: nn.Module, architecture: Architecture) -> Iterator[dict[str, list[Tensor]]]:
-    inputs: dict[str, list[Tensor]] = {path: [] for path in architecture.linear_paths}
+    inputs: dict[str, list[Tensor]] = {path: [] for path in (*architecture.linear_paths, architecture.head)}
     handles = [
         model.get_submodule(path).register_forward_pre_hook(
             lambda _module, given_, path=path: inputs[path].append(given_[0].detach().flatten(0, -2).double())
         )
-        for path in architecture.linear_paths
+        for path in inputs
     ]
     yield inputs
     for handle in handles:
@@ -77,7 +77,7 @@ def test_every_linear_of_every_family_gets_the_naive_gram_matrix(family: str) ->
     architecture = describe_architecture(model)
     windows_NT = draw_windows(5, 11)
     found = grams_of(model, architecture, windows_NT, batch_size=2)
-    assert tuple(sorted(found)) == tuple(sorted(architecture.linear_paths))
+    assert tuple(sorted(found)) == tuple(sorted((*architecture.linear_paths, architecture.head)))
     assert_all_close(found, naive_grams(model, architecture, windows_NT))
 
 
@@ -163,7 +163,7 @@ def test_linears_that_read_one_input_share_one_object(dense: Dense) -> None:
         for group in layer.input_groups:
             assert len({id(dense.statistics[path]) for path in group.linears}) == 1
     num_groups = sum(len(layer.input_groups) for layer in dense.loaded.architecture.layers)
-    assert len({id(statistics) for statistics in dense.statistics.values()}) == num_groups
+    assert len({id(statistics) for statistics in dense.statistics.values()}) == num_groups + 1  # the head
 
 
 @law
@@ -208,7 +208,7 @@ def test_progress_ends_with_all_windows(dense: Dense) -> None:
 def test_what_is_saved_comes_back_and_holds_each_group_once(dense: Dense) -> None:
     architecture = dense.loaded.architecture
     tensors = statistics_to_tensors(dense.statistics, architecture)
-    assert len(tensors) == sum(len(layer.input_groups) for layer in architecture.layers)
+    assert len(tensors) == sum(len(layer.input_groups) for layer in architecture.layers) + 1  # the head
     num_tokens = dense.calibration_NT.numel()
     again = statistics_from_tensors(tensors, architecture, num_tokens=num_tokens)
     assert again.keys() == dense.statistics.keys()

@@ -78,12 +78,16 @@ class ShedConfig(Strict):
     """What is thinned evenly: each linear's rows."""
 
 
+StoredType = Literal["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "f16"]
+"""A tensor type of GGUF: bits a weight; with `_1` a block has a min too, for half a bit more, and need not hold zero."""
+
+
 class QuantizeFormat(Strict):
     """Bits of each kind of tensor in the exported file."""
 
-    linears: Literal["q4_0", "q8_0", "f16"] = "q4_0"
+    linears: StoredType = "q4_0"
     """The decoder's linears."""
-    embedding: Literal["q4_0", "q8_0", "f16"] = "q8_0"
+    embedding: StoredType = "q5_0"
     """The embedding and the head."""
 
 
@@ -94,6 +98,17 @@ class RoundingConfig(Strict):
     """Plain; scales weighted by input power (imatrix); or with errors fed forward (GPTQ)."""
     damping: float = Field(default=0.01, ge=1e-6, le=1)
     """Share of the mean input power added to every input by `feedback`."""
+    head_damping: float = Field(default=0.1, ge=1e-6, le=1)
+    """The same for the head: a tied one is the embedding too, whose error the head's inputs do not know."""
+
+
+class PromoteConfig(Strict):
+    """More bits where rounding hurts most."""
+
+    share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the linears' weights that may be stored with more bits."""
+    type: StoredType = "q8_0"
+    """How these are stored."""
 
 
 class WavesConfig(Strict):
@@ -122,8 +137,8 @@ class QuantizeConfig(Strict):
     """The type of each kind of tensor."""
     rounding: RoundingConfig = RoundingConfig()
     """How weights get to the grid."""
-    promote_share: float = Field(default=0.0, ge=0, le=1)
-    """Share of the linears' weights that may be stored as Q8_0 instead of Q4_0: where rounding hurts most."""
+    promote: PromoteConfig = PromoteConfig()
+    """More bits where rounding hurts most."""
 
 
 class LowRankConfig(Strict):

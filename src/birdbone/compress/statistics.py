@@ -3,7 +3,8 @@
 Theory of operation. Wanda's score, the imatrix of GGUF (both E[x²]), and the Hessian of a layer's output error (XᵀX)
 are all functions of one matrix, the Gram matrix of the layer's inputs. It is collected once for every *input group*
 (q, k and v read the same tensor). Only its lower half is accumulated, in column panels, which halves the arithmetic.
-The head is not run. The pass therefore costs little more than a plain forward (`benchmarks/compress/`).
+The head is not run, though its inputs count. The pass therefore costs little more than a plain forward
+(`benchmarks/compress/`).
 
 The first token of a window is the attention sink: every later token reads its keys. Yet it is one token in hundreds,
 and in deep layers its inputs are quiet, so a plain Gram matrix ignores it, and a solver that feeds errors on spoils it:
@@ -13,9 +14,8 @@ So the first tokens are kept apart and scaled to a fixed share of the power of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -51,7 +51,7 @@ def collect_statistics(
     first_token_share: float | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, InputStatistics]:
-    """Return the statistics of every linear's input, by the linear's path; linears of one group share one object.
+    """Return the statistics of every linear's input and of the head's, by path; linears of one group share one object.
 
     Args:
         windows_NT: calibration tokens. The model runs on them as it is, without gradients, and is left unchanged.
@@ -69,7 +69,8 @@ def collect_statistics(
     groups = [group for layer in architecture.layers for group in layer.input_groups]
     handles = [_watch(model, group.linears[0], sums, window=windows_NT.shape[1]) for group in groups]
     try:
-        _stream(model, windows_NT, batch_size, progress)
+        for hidden_BTD in _stream(model, windows_NT, batch_size, progress):
+            _add(sums, architecture.head, hidden_BTD, window=windows_NT.shape[1])
     finally:
         for handle in handles:
             handle.remove()
@@ -78,9 +79,9 @@ def collect_statistics(
 
 
 def statistics_to_tensors(statistics: Mapping[str, InputStatistics], architecture: Architecture) -> dict[str, Tensor]:
-    """Return one tensor a group, named by the group's first linear, ready to be saved."""
+    """Return one tensor a group, named by the group's first linear, and the head's; ready to be saved."""
     firsts = [group.linears[0] for layer in architecture.layers for group in layer.input_groups]
-    return {path: statistics[path].gram_DD for path in firsts}
+    return {path: statistics[path].gram_DD for path in (*firsts, architecture.head)}
 
 
 def statistics_from_tensors(
@@ -102,16 +103,17 @@ class _Sums:
 
 
 def _watch(model: PreTrainedModel, path: str, sums: dict[str, _Sums], *, window: int) -> RemovableHandle:
-    def add(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        x_TD = inputs[0].detach().flatten(0, -2).float()
-        if path not in sums:
-            sums[path] = _Sums([], x_TD.new_zeros(x_TD.shape[1], x_TD.shape[1]))
-        x_NTD = x_TD.reshape(-1, window, x_TD.shape[1])
-        sums[path].first.append(x_NTD[:, 0].clone())
-        _accumulate_lower(sums[path].other_DD, x_NTD[:, 1:].flatten(0, 1))
-
     linear: nn.Module = model.get_submodule(path)
-    return linear.register_forward_pre_hook(add)
+    return linear.register_forward_pre_hook(lambda _module, inputs: _add(sums, path, inputs[0], window=window))
+
+
+def _add(sums: dict[str, _Sums], path: str, x: Tensor, *, window: int) -> None:
+    """Add the inputs of whole windows; some families hand them on with windows and tokens in one dimension."""
+    x_NTD = x.detach().float().reshape(-1, window, x.shape[-1])
+    if path not in sums:
+        sums[path] = _Sums([], x_NTD.new_zeros(x.shape[-1], x.shape[-1]))
+    sums[path].first.append(x_NTD[:, 0].clone())
+    _accumulate_lower(sums[path].other_DD, x_NTD[:, 1:].flatten(0, 1))
 
 
 def _accumulate_lower(gram_DD: Tensor, x_TD: Tensor) -> None:
@@ -129,10 +131,13 @@ def _mirror_lower(gram_DD: Tensor) -> None:
 
 
 @torch.no_grad()
-def _stream(model: PreTrainedModel, windows_NT: Tensor, batch_size: int, progress: Callable[[int, int], None]) -> None:
+def _stream(
+    model: PreTrainedModel, windows_NT: Tensor, batch_size: int, progress: Callable[[int, int], None]
+) -> Iterator[Tensor]:
+    """Run all but the head on each batch and yield what the head would read."""
     body = model.base_model
     for start in range(0, len(windows_NT), batch_size):
-        body(input_ids=windows_NT[start : start + batch_size], use_cache=False)
+        yield body(input_ids=windows_NT[start : start + batch_size], use_cache=False).last_hidden_state
         progress(min(start + batch_size, len(windows_NT)), len(windows_NT))
 
 
@@ -153,7 +158,7 @@ def _mean_gram(path: str, sums: _Sums, windows_NT: Tensor, first_token_share: fl
 
 
 def _share(architecture: Architecture, grams: Mapping[str, Tensor], *, num_tokens: int) -> dict[str, InputStatistics]:
-    found = {}
+    found = {architecture.head: InputStatistics(gram_DD=grams[architecture.head], num_tokens=num_tokens)}
     for layer in architecture.layers:
         for group in layer.input_groups:
             shared = InputStatistics(gram_DD=grams[group.linears[0]], num_tokens=num_tokens)

@@ -9,22 +9,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
 from birdbone.models.gguf import (
     EncodingError,
     GgufType,
     QuantizedTensor,
-    decode_q4_0,
-    decode_q8_0,
-    encode_q4_0,
-    encode_q8_0,
+    decode_blocks,
+    encode_blocks,
     quantize_tensor,
 )
 from birdbone.models.gguf.blocks import encode_floats, size_bytes
 
-ORACLE = {GgufType.Q4_0: gguf.GGMLQuantizationType.Q4_0, GgufType.Q8_0: gguf.GGMLQuantizationType.Q8_0}
-ENCODE = {GgufType.Q4_0: encode_q4_0, GgufType.Q8_0: encode_q8_0}
-DECODE = {GgufType.Q4_0: decode_q4_0, GgufType.Q8_0: decode_q8_0}
+ORACLE = {kind: gguf.GGMLQuantizationType[kind.name] for kind in GgufType if kind.is_quantized}
 block_types = st.sampled_from(sorted(ORACLE))
 _reals = st.floats(-1e4, 1e4, width=32, allow_subnormal=False)
 matrices = hnp.arrays(np.float32, st.tuples(st.integers(1, 3), st.sampled_from([32, 64, 96])), elements=_reals)
@@ -37,22 +34,29 @@ def coded_tensors(draw: st.DrawFn) -> QuantizedTensor:
     low, high = kind.code_range
     codes = draw(hnp.arrays(np.int8, (rows, groups * 32), elements=st.integers(low, high)))
     scale = st.floats(-1000, 1000, width=16)
-    scales = draw(hnp.arrays(np.float16, (rows, groups), elements=scale))
-    return QuantizedTensor(type=kind, codes=torch.from_numpy(codes), scales=torch.from_numpy(scales))
+    scales, mins = (torch.from_numpy(draw(hnp.arrays(np.float16, (rows, groups), elements=scale))) for _ in range(2))
+    return QuantizedTensor(type=kind, codes=torch.from_numpy(codes), scales=scales, mins=mins if kind.has_min else None)
+
+
+def encode(tensor: QuantizedTensor) -> NDArray[np.uint8]:
+    return encode_blocks(tensor.type, codes_FD=tensor.codes, scales_FG=tensor.scales, mins_FG=tensor.mins)
 
 
 @given(coded_tensors())
-def test_the_file_holds_exactly_the_codes_and_scales_that_were_handed_in(tensor: QuantizedTensor) -> None:
-    data = ENCODE[tensor.type](tensor.codes, tensor.scales)
-    codes, scales = DECODE[tensor.type](data)
+def test_the_file_holds_exactly_the_codes_scales_and_mins_that_were_handed_in(tensor: QuantizedTensor) -> None:
+    data = encode(tensor)
+    assert data.nbytes == size_bytes(tensor.type, num_weights=tensor.codes.numel())
+    codes, scales, mins = decode_blocks(tensor.type, data)
     assert torch.equal(codes, tensor.codes)
     assert torch.equal(scales.view(torch.int16), tensor.scales.view(torch.int16))
+    assert (mins is None) is (tensor.mins is None)
+    if mins is not None and tensor.mins is not None:
+        assert torch.equal(mins.contiguous().view(torch.int16), tensor.mins.view(torch.int16))
 
 
 @given(coded_tensors())
 def test_gguf_py_reads_code_times_scale_from_our_bytes(tensor: QuantizedTensor) -> None:
-    data = ENCODE[tensor.type](tensor.codes, tensor.scales)
-    read = gguf.quants.dequantize(data, ORACLE[tensor.type])
+    read = gguf.quants.dequantize(encode(tensor), ORACLE[tensor.type])
     np.testing.assert_array_equal(read, tensor.dequantize().numpy())
 
 
@@ -60,14 +64,14 @@ def test_gguf_py_reads_code_times_scale_from_our_bytes(tensor: QuantizedTensor) 
 @settings(max_examples=200)
 def test_plain_rounding_gives_the_bytes_of_gguf_py(kind: GgufType, weights: np.ndarray) -> None:
     ours = quantize_tensor(torch.from_numpy(weights), kind)
-    np.testing.assert_array_equal(ENCODE[kind](ours.codes, ours.scales), gguf.quants.quantize(weights, ORACLE[kind]))
+    np.testing.assert_array_equal(encode(ours), gguf.quants.quantize(weights, ORACLE[kind]))
 
 
-@given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20)
-def test_the_error_of_plain_rounding_is_at_most_one_step(seed: int) -> None:
+@given(block_types, st.integers(0, 2**32 - 1))
+@settings(max_examples=40)
+def test_the_error_of_plain_rounding_is_at_most_one_step(kind: GgufType, seed: int) -> None:
     weights = torch.randn(4, 64, generator=torch.Generator().manual_seed(seed))
-    rounded = quantize_tensor(weights, GgufType.Q4_0)
+    rounded = quantize_tensor(weights, kind)
     steps = rounded.scales.float().abs().repeat_interleave(32, dim=1)
     assert bool(((rounded.dequantize() - weights).abs() <= steps * 1.01).all())
 
@@ -96,13 +100,21 @@ def test_a_value_that_fp16_cannot_hold_is_an_error_not_an_infinity() -> None:
 def test_codes_and_scales_that_do_not_fit_the_format_are_refused() -> None:
     codes, scales = torch.zeros(2, 32, dtype=torch.int8), torch.ones(2, 1, dtype=torch.float16)
     with pytest.raises(EncodingError, match="within"):
-        encode_q4_0(codes + 8, scales)
+        encode_blocks(GgufType.Q4_0, codes_FD=codes + 8, scales_FG=scales)
     with pytest.raises(EncodingError, match="fp16"):
-        encode_q4_0(codes, torch.full((2, 1), 0.1))
+        encode_blocks(GgufType.Q4_0, codes_FD=codes, scales_FG=torch.full((2, 1), 0.1))
+    with pytest.raises(EncodingError, match="one scale a block"):
+        encode_blocks(GgufType.Q4_0, codes_FD=codes, scales_FG=scales.T)
     with pytest.raises(EncodingError, match="multiple of 32"):
-        encode_q4_0(codes[:, :31], scales)
+        encode_blocks(GgufType.Q4_0, codes_FD=codes[:, :31], scales_FG=scales)
     with pytest.raises(EncodingError, match="integers"):
-        encode_q8_0(codes.float(), scales)
+        encode_blocks(GgufType.Q8_0, codes_FD=codes.float(), scales_FG=scales)
+    with pytest.raises(EncodingError, match="no min"):
+        encode_blocks(GgufType.Q5_0, codes_FD=codes, scales_FG=scales, mins_FG=scales)
+    with pytest.raises(EncodingError, match="a min"):
+        encode_blocks(GgufType.Q5_1, codes_FD=codes, scales_FG=scales)
+    with pytest.raises(EncodingError, match="fp16"):
+        encode_blocks(GgufType.Q4_1, codes_FD=codes, scales_FG=scales, mins_FG=torch.full((2, 1), torch.nan))
 
 
 def test_weights_that_cannot_be_rounded_are_refused() -> None:

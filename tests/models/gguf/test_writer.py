@@ -22,7 +22,7 @@ from birdbone.models.gguf import (
     QuantizedTensor,
     StateTensor,
     UnknownTensorError,
-    decode_q4_0,
+    decode_blocks,
     quantize_tensor,
     read_gguf_summary,
     read_tensor_bytes,
@@ -83,7 +83,7 @@ def test_the_codes_of_a_quantized_query_are_in_the_file_in_rotary_order(
         scales=torch.rand(num_rows, num_columns // 32, generator=generator).half(),
     )
     _write(tmp_path / "m.gguf", tiny_model, _state(tiny_model) | {name: mine})
-    codes, scales = decode_q4_0(read_tensor_bytes(tmp_path / "m.gguf", "blk.0.attn_k.weight"))
+    codes, scales, _ = decode_blocks(GgufType.Q4_0, read_tensor_bytes(tmp_path / "m.gguf", "blk.0.attn_k.weight"))
     order = rotary_pair_order(num_rows, num_heads=tiny_model.model.config.num_key_value_heads)
     assert torch.equal(codes, mine.codes[order])
     assert torch.equal(scales, mine.scales[order])

@@ -2,7 +2,8 @@
 
 Theory of operation. A dense low-rank correction of an INT4 matrix has no place in the file: added to the weights and
 rounded again, it is rounded away; kept beside them, it costs bytes and a second product a layer. What a block format
-has in real numbers is its scales. So each linear gets factors U and V of rank r, and its scales S become S * (1 + U V).
+has in real numbers is its scales (and mins). So each linear gets factors U and V of rank r, and both are multiplied by
+1 + U V, block for block.
 The factors (and the norms, which the file keeps in float) learn to give the dense block's output from what the
 quantized block will really see, block after block. Then they are merged: the file keeps its size, its codes and its
 kernels. A block that the merge left worse keeps its scales.
@@ -11,6 +12,7 @@ Shapes: F out_features, D in_features, G blocks of 32 a row, R rank, N windows, 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,10 +25,9 @@ from transformers import PreTrainedModel
 
 from birdbone.compress.config import LowRankConfig
 from birdbone.compress.errors import HealingDivergedError, NoCalibrationDataError
-from birdbone.compress.quantize import BLOCK_SIZE
 from birdbone.compress.streams import Streams, advance, mean_relative_error, open_streams, relative_error
 from birdbone.models import Architecture
-from birdbone.models.gguf import QuantizedTensor
+from birdbone.models.gguf import BLOCK_SIZE, QuantizedTensor
 from birdbone.train import DivergedError, FitConfig
 from birdbone.train.loop import fit
 
@@ -43,21 +44,28 @@ class MergeReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Factors:
-    """Factors of one linear's scales: U starts at zero, so that learning starts from the scales as they are."""
+    """Factors of one linear's blocks: U starts at zero, so that learning starts from the blocks as they are."""
 
     quantized: QuantizedTensor
+    weight_FD: Float[Tensor, "F D"]
+    """What the tensor dequantises to before the correction."""
     left_FR: Parameter
     right_RG: Parameter
 
-    def scales(self) -> Float[Tensor, "F G"]:
-        return self.quantized.scales * (1 + self.left_FR @ self.right_RG)
-
     def weight(self) -> Float[Tensor, "F D"]:
-        return self.quantized.codes.float() * self.scales().repeat_interleave(BLOCK_SIZE, dim=1)
+        return self.weight_FD * self._gain().repeat_interleave(BLOCK_SIZE, dim=1)
 
     def merged(self) -> QuantizedTensor:
-        scales = self.scales().detach().half().float()
-        return QuantizedTensor(type=self.quantized.type, codes=self.quantized.codes, scales=scales)
+        scales, mins = self.quantized.scales, self.quantized.mins
+        gain_FG = self._gain().detach()
+        return dataclasses.replace(
+            self.quantized,
+            scales=(scales * gain_FG).half().float(),
+            mins=None if mins is None else (mins * gain_FG).half().float(),
+        )
+
+    def _gain(self) -> Float[Tensor, "F G"]:
+        return 1 + self.left_FR @ self.right_RG
 
 
 def merge_low_rank_scales(
@@ -174,7 +182,10 @@ def _make_factors(
             right_RG = torch.randn(config.rank, num_blocks, generator=generator) / num_blocks**0.5
             left_FR = torch.zeros(num_rows, config.rank)
             factors[name] = _Factors(
-                quantized=quantized[name], left_FR=Parameter(left_FR), right_RG=Parameter(right_RG)
+                quantized=quantized[name],
+                weight_FD=quantized[name].dequantize(),
+                left_FR=Parameter(left_FR),
+                right_RG=Parameter(right_RG),
             )
     return factors
 

@@ -1,24 +1,17 @@
-"""Fewer bits a weight. One file a grid; `quantize_linear` picks the rounding that the settings name."""
+"""Fewer bits a weight, in the block types of GGUF; `quantize_linear` picks the rounding that the settings name."""
 
+from birdbone.compress.quantize.feedback import round_with_feedback
+from birdbone.compress.quantize.grids import Grid, fit_grid, round_to_grid
 from birdbone.compress.quantize.linear import quantize_linear
-from birdbone.compress.quantize.promotion import choose_promotions, relative_output_error
-from birdbone.compress.quantize.q4_0 import (
-    BLOCK_SIZE,
-    output_error,
-    refit_scales,
-    round_to_nearest,
-    round_with_feedback,
-    search_scales,
-)
+from birdbone.compress.quantize.promotion import choose_promotions, output_error, relative_output_error
 
 __all__ = [
-    "BLOCK_SIZE",
+    "Grid",
     "choose_promotions",
+    "fit_grid",
     "output_error",
     "quantize_linear",
-    "refit_scales",
     "relative_output_error",
-    "round_to_nearest",
+    "round_to_grid",
     "round_with_feedback",
-    "search_scales",
 ]

@@ -1,4 +1,4 @@
-"""Quantizing one linear by the rounding that the settings name. Shapes: F out_features, D in_features."""
+"""Quantizing one matrix by the rounding that the settings name. Shapes: F out_features, D in_features."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from torch import Tensor
 
 from birdbone.compress.config import RoundingConfig
 from birdbone.compress.errors import BlockWidthError, WeightRangeError
-from birdbone.compress.quantize.q4_0 import BLOCK_SIZE, round_to_nearest, round_with_feedback, search_scales
+from birdbone.compress.quantize.feedback import round_with_feedback
+from birdbone.compress.quantize.grids import fit_grid, round_to_grid
 from birdbone.compress.statistics import InputStatistics
-from birdbone.models.gguf import GgufType, QuantizedTensor, quantize_tensor
+from birdbone.models.gguf import BLOCK_SIZE, GgufType, QuantizedTensor, quantize_tensor
 
-LARGEST_WEIGHT = 7 * 65504.0
-"""Beyond this the scale of a Q4_0 block may not fit fp16."""
+LARGEST_WEIGHT = 65504.0
+"""Beyond this the scale or the min of a block may not fit fp16."""
 
 
 def quantize_linear(
@@ -26,8 +27,10 @@ def quantize_linear(
     mask_FD: Bool[Tensor, "F D"] | None,
     config: RoundingConfig,
 ) -> QuantizedTensor:
-    """Return codes and scales of a linear's weight, which is not changed; a weight that the mask drops gets code 0.
+    """Return the weight of a linear (or of a head) as codes on the grid of a block type; it is not changed.
 
+    A weight that the mask drops gets code 0, which is zero. A type with mins need not have zero on its grid: there a
+    dropped weight is a zero like any other value, and goes where the error is least.
     Q8_0 is always rounded to nearest: its error is below what a perplexity can show.
 
     Raises:
@@ -39,13 +42,17 @@ def quantize_linear(
         raise BlockWidthError(f"A width of {w_FD.shape[1]} does not divide into blocks of {BLOCK_SIZE}.")
     _require_range(w_FD)
     survivors_FD = w_FD if mask_FD is None else torch.where(mask_FD, w_FD, 0.0)
-    if kind is not GgufType.Q4_0 or config.kind == "nearest":
+    if kind is GgufType.Q8_0 or config.kind == "nearest":
         return quantize_tensor(survivors_FD, kind)
     match config.kind:
         case "importance":
-            return round_to_nearest(survivors_FD, search_scales(survivors_FD, statistics.mean_square_D))
+            return round_to_grid(survivors_FD, fit_grid(survivors_FD, statistics.mean_square_D, kind))
         case "feedback":
-            return round_with_feedback(w_FD, statistics.gram_DD, mask_FD=mask_FD, damping=config.damping)
+            held_FD = None if kind.has_min else mask_FD
+            source_FD = survivors_FD if kind.has_min else w_FD
+            return round_with_feedback(
+                source_FD, statistics.gram_DD, kind=kind, mask_FD=held_FD, damping=config.damping
+            )
         case _:
             assert_never(config.kind)
 

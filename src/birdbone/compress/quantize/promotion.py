@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
-from birdbone.compress.quantize.q4_0 import output_error
+
+def output_error(
+    w_FD: Float[Tensor, "F D"], approximation_FD: Float[Tensor, "F D"], gram_DD: Float[Tensor, "D D"]
+) -> float:
+    """Return the mean squared error of the linear's output, summed over its outputs: tr(E G Eᵀ)."""
+    error_FD = w_FD.float() - approximation_FD
+    return float(((error_FD @ gram_DD) * error_FD).sum())
 
 
 def relative_output_error(

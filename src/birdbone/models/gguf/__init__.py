@@ -8,12 +8,9 @@ The proof that a file says the same as the model it came from is in `birdbone.mo
 from birdbone.models.gguf.blocks import (
     BLOCK_SIZE,
     GgufType,
-    decode_q4_0,
-    decode_q8_0,
-    encode_q4_0,
-    encode_q8_0,
-    round_q4_0,
-    round_q8_0,
+    decode_blocks,
+    encode_blocks,
+    round_to_blocks,
 )
 from birdbone.models.gguf.errors import (
     CorruptGgufError,
@@ -46,10 +43,8 @@ __all__ = [
     "TokenizerFitError",
     "UnknownTensorError",
     "UnsupportedExportError",
-    "decode_q4_0",
-    "decode_q8_0",
-    "encode_q4_0",
-    "encode_q8_0",
+    "decode_blocks",
+    "encode_blocks",
     "family_of",
     "gguf_name",
     "layer_of",
@@ -58,8 +53,7 @@ __all__ = [
     "read_gguf_summary",
     "read_tensor_bytes",
     "restore_pre_tokenizer",
-    "round_q4_0",
-    "round_q8_0",
+    "round_to_blocks",
     "tokenizer_metadata",
     "write_gguf",
 ]

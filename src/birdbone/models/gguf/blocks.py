@@ -1,13 +1,15 @@
 """Block formats of GGUF as pure functions. Shapes: F rows, D columns, G = D / 32 blocks of a row.
 
-A weight is `code * scale`, with a signed integer code and one fp16 scale for 32 neighbours of a row. The bytes of a
-block are the scale (2 bytes, little endian), then the codes: Q4_0 stores `code + 8` in 4 bits, element `i` in the low
-half and element `i + 16` in the high half of byte `i`; Q8_0 stores the codes as int8.
-Source: ggml's `block_q4_0` and `block_q8_0`; gguf-py's `quants` is the oracle of the tests.
+A weight is `code * scale`, or `code * scale + min` in the formats whose name ends in 1, with an integer code for each
+weight and one fp16 scale (and min) for 32 neighbours of a row. The bytes of a block are the scale, the min, then the
+codes less the smallest code: the fifth bits of all 32 in four bytes (5-bit formats), then the low four bits, element
+in the low half and element `i + 16` in the high half of byte `i`; Q8_0 stores its codes as int8. All little endian.
+Source: ggml's `block_q4_0`, `q4_1`, `q5_0`, `q5_1`, `q8_0`; gguf-py's `quants` is the oracle of the tests.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -19,7 +21,25 @@ from birdbone.models.gguf.errors import EncodingError
 
 BLOCK_SIZE = 32
 _HALF = BLOCK_SIZE // 2
-_CODE_RANGE = {"Q4_0": (-8, 7), "Q8_0": (-128, 127)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BlockFormat:
+    num_bits: int
+    has_min: bool
+
+    @property
+    def num_bytes(self) -> int:
+        return (4 if self.has_min else 2) + self.num_bits * BLOCK_SIZE // 8
+
+
+_BLOCK_FORMATS = {
+    "Q4_0": _BlockFormat(num_bits=4, has_min=False),
+    "Q4_1": _BlockFormat(num_bits=4, has_min=True),
+    "Q5_0": _BlockFormat(num_bits=5, has_min=False),
+    "Q5_1": _BlockFormat(num_bits=5, has_min=True),
+    "Q8_0": _BlockFormat(num_bits=8, has_min=False),
+}
 
 
 class GgufType(IntEnum):
@@ -28,66 +48,63 @@ class GgufType(IntEnum):
     F32 = 0
     F16 = 1
     Q4_0 = 2
+    Q4_1 = 3
+    Q5_0 = 6
+    Q5_1 = 7
     Q8_0 = 8
 
     @property
     def is_quantized(self) -> bool:
         """Whether the type stores codes and scales in blocks of 32."""
-        return self.name in _CODE_RANGE
+        return self.name in _BLOCK_FORMATS
+
+    @property
+    def has_min(self) -> bool:
+        """Whether a block has a min beside its scale; such a grid need not hold zero."""
+        return self.is_quantized and _BLOCK_FORMATS[self.name].has_min
 
     @property
     def code_range(self) -> tuple[int, int]:
         """Smallest and largest code of a block type."""
-        return _CODE_RANGE[self.name]
-
-
-_BYTES_PER_BLOCK = {GgufType.F32: 4, GgufType.F16: 2, GgufType.Q4_0: 18, GgufType.Q8_0: 34}
+        num_codes = 1 << _BLOCK_FORMATS[self.name].num_bits
+        return (0, num_codes - 1) if self.has_min else (-num_codes // 2, num_codes // 2 - 1)
 
 
 def size_bytes(kind: GgufType, *, num_weights: int) -> int:
     """Return the bytes that `num_weights` weights take in the file, before alignment."""
-    weights_per_block = BLOCK_SIZE if kind.is_quantized else 1
-    return num_weights // weights_per_block * _BYTES_PER_BLOCK[kind]
+    if kind.is_quantized:
+        return num_weights // BLOCK_SIZE * _BLOCK_FORMATS[kind.name].num_bytes
+    return num_weights * (4 if kind is GgufType.F32 else 2)
 
 
-def encode_q4_0(codes_FD: Tensor, scales_FG: Tensor) -> NDArray[np.uint8]:
-    """Return the Q4_0 bytes, shape (F, G * 18), that hold exactly these codes and scales.
+def encode_blocks(
+    kind: GgufType, *, codes_FD: Tensor, scales_FG: Tensor, mins_FG: Tensor | None = None
+) -> NDArray[np.uint8]:
+    """Return the bytes, one row of blocks a row, that hold exactly these codes, scales and mins.
 
     Args:
-        codes_FD: integers within -8..7, D a multiple of 32.
-        scales_FG: finite, exactly representable in fp16.
+        codes_FD: integers within `kind.code_range`, D a multiple of 32.
+        scales_FG: finite, exactly representable in fp16; `mins_FG` too, for a type that has mins and for no other.
 
     Raises:
-        EncodingError: a shape, a code or a scale that the format cannot hold.
+        EncodingError: a shape, a code, a scale or a min that the format cannot hold.
     """
-    codes, scales = _check_blocks(codes_FD, scales_FG, GgufType.Q4_0)
-    unsigned_FG2H = (codes + 8).to(torch.uint8).reshape(*scales.shape, 2, _HALF)
-    packed_FGH = unsigned_FG2H[..., 0, :] | (unsigned_FG2H[..., 1, :] << 4)
-    return _join_blocks(scales, packed_FGH)
+    codes = _check_codes(codes_FD, kind)
+    if kind.has_min is not (mins_FG is not None):
+        raise EncodingError(f"{kind.name} blocks have {'a' if kind.has_min else 'no'} min beside the scale.")
+    shape = (codes.shape[0], codes.shape[1] // BLOCK_SIZE)
+    parts = [_fp16_bytes(part, kind, shape) for part in (scales_FG, mins_FG) if part is not None]
+    parts += _pack(codes.reshape(*shape, BLOCK_SIZE), kind)
+    return torch.cat(parts, dim=-1).reshape(len(codes), -1).numpy()
 
 
-def encode_q8_0(codes_FD: Tensor, scales_FG: Tensor) -> NDArray[np.uint8]:
-    """Return the Q8_0 bytes, shape (F, G * 34), that hold exactly these codes (-128..127) and fp16 scales."""
-    codes, scales = _check_blocks(codes_FD, scales_FG, GgufType.Q8_0)
-    return _join_blocks(scales, codes.to(torch.int8).view(torch.uint8).reshape(*scales.shape, BLOCK_SIZE))
-
-
-def decode_q4_0(data_FB: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    """Return the int8 codes (F, D) and fp16 scales (F, G) that Q4_0 bytes hold; the inverse of `encode_q4_0`."""
-    scales, packed_FGH = _split_blocks(data_FB, GgufType.Q4_0)
-    unsigned = torch.stack((packed_FGH & 15, packed_FGH >> 4), dim=-2)
-    return (unsigned.to(torch.int8) - 8).reshape(scales.shape[0], -1), scales
-
-
-def decode_q8_0(data_FB: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    """Return the int8 codes (F, D) and fp16 scales (F, G) that Q8_0 bytes hold; the inverse of `encode_q8_0`."""
-    scales, raw = _split_blocks(data_FB, GgufType.Q8_0)
-    return raw.contiguous().view(torch.int8).reshape(scales.shape[0], -1), scales
-
-
-def encode_blocks(kind: GgufType, *, codes_FD: Tensor, scales_FG: Tensor) -> NDArray[np.uint8]:
-    """Return the bytes of a block type (Q4_0 or Q8_0)."""
-    return (encode_q4_0 if kind is GgufType.Q4_0 else encode_q8_0)(codes_FD, scales_FG)
+def decode_blocks(kind: GgufType, data_FB: NDArray[np.uint8]) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return the int8 codes (F, D), fp16 scales (F, G) and mins (F, G) or None; the inverse of `encode_blocks`."""
+    layout = _BLOCK_FORMATS[kind.name]
+    blocks = torch.from_numpy(np.array(data_FB)).reshape(len(data_FB), -1, layout.num_bytes)
+    halves = blocks[..., : 4 if layout.has_min else 2].contiguous().view(torch.float16)
+    codes = _unpack(blocks[..., 2 * halves.shape[-1] :], kind).reshape(len(data_FB), -1)
+    return codes, halves[..., 0], halves[..., 1] if layout.has_min else None
 
 
 def encode_floats(kind: GgufType, weights: Tensor) -> NDArray[np.uint8]:
@@ -104,29 +121,38 @@ def encode_floats(kind: GgufType, weights: Tensor) -> NDArray[np.uint8]:
     return stored.numpy().reshape(-1).view(np.uint8)
 
 
-def round_q4_0(weights_FD: Tensor) -> tuple[Tensor, Tensor]:
-    """Return codes and scales of plain round-to-nearest Q4_0, bit for bit those of ggml's reference.
+def round_to_blocks(kind: GgufType, weights_FD: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return codes, scales and mins (or None) of plain round-to-nearest, bit for bit those of ggml's reference.
 
-    The step is the value of largest magnitude over -8, so that value is always kept to fp16 of its step. Codes are
-    chosen with the fp32 step and stored beside the fp16 step, as ggml does.
+    Codes are chosen with the fp32 step and stored beside the fp16 step, as ggml does.
     """
     blocks = _blocks(weights_FD)
-    peak = blocks.gather(-1, blocks.abs().argmax(dim=-1, keepdim=True))
-    step = peak / -8
-    inverse = torch.where(step == 0, torch.zeros_like(step), 1 / step)
-    shifted = torch.trunc(blocks.double() * inverse.double() + 8.5)
-    codes = shifted.clamp(0, 15).to(torch.int8) - 8
-    return codes.reshape(weights_FD.shape), _fp16_scales(step)
+    if kind is GgufType.Q8_0:
+        return _round_by_peak(blocks, weights_FD.shape)
+    low, high = kind.code_range
+    lowest = blocks.amin(dim=-1, keepdim=True)
+    if kind.has_min:
+        step = (blocks.amax(dim=-1, keepdim=True) - lowest) / high
+        shifted = torch.trunc((blocks - lowest) * _inverse(step) + 0.5)
+        codes = shifted.clamp(0, high).to(torch.int8)
+        return codes.reshape(weights_FD.shape), _fp16_scales(step), _fp16_scales(lowest)
+    # The value of largest magnitude over the lowest code: that value is always kept to fp16 of its step.
+    step = blocks.gather(-1, blocks.abs().argmax(dim=-1, keepdim=True)) / low
+    shifted = torch.trunc(blocks.double() * _inverse(step).double() - low + 0.5)
+    codes = shifted.clamp(0, high - low).to(torch.int8) + low
+    return codes.reshape(weights_FD.shape), _fp16_scales(step), None
 
 
-def round_q8_0(weights_FD: Tensor) -> tuple[Tensor, Tensor]:
-    """Return codes and scales of plain round-to-nearest Q8_0 (halves away from zero), as ggml's reference."""
-    blocks = _blocks(weights_FD)
+def _round_by_peak(blocks: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor, None]:
+    """Round as Q8_0 does: the peak at code 127, halves away from zero."""
     step = blocks.abs().amax(dim=-1, keepdim=True) / 127
-    inverse = torch.where(step == 0, torch.zeros_like(step), 1 / step)
-    scaled = blocks * inverse
+    scaled = blocks * _inverse(step)
     codes = torch.sign(scaled) * torch.floor(scaled.abs() + 0.5)
-    return codes.to(torch.int8).reshape(weights_FD.shape), _fp16_scales(step)
+    return codes.to(torch.int8).reshape(shape), _fp16_scales(step), None
+
+
+def _inverse(step: Tensor) -> Tensor:
+    return torch.where(step == 0, torch.zeros_like(step), 1 / step)
 
 
 def _blocks(weights_FD: Tensor) -> Tensor:
@@ -149,35 +175,51 @@ def _fp16_scales(step: Tensor) -> Tensor:
     return scales
 
 
-def _check_blocks(codes_FD: Tensor, scales_FG: Tensor, kind: GgufType) -> tuple[Tensor, Tensor]:
-    codes, scales = codes_FD.detach().cpu(), scales_FG.detach().cpu()
-    if codes.ndim != 2 or scales.shape != (codes.shape[0], codes.shape[1] // BLOCK_SIZE) or codes.shape[1] % BLOCK_SIZE:
+def _check_codes(codes_FD: Tensor, kind: GgufType) -> Tensor:
+    codes = codes_FD.detach().cpu()
+    if codes.ndim != 2 or codes.shape[1] % BLOCK_SIZE:
         raise EncodingError(
-            f"{kind.name} wants codes (F, D) with D a multiple of {BLOCK_SIZE} and scales (F, D/{BLOCK_SIZE}); "
-            f"came {tuple(codes.shape)} and {tuple(scales.shape)}."
+            f"{kind.name} wants codes (F, D) with D a multiple of {BLOCK_SIZE}; came {tuple(codes.shape)}."
         )
-    if codes.is_floating_point() or not _within(codes, *kind.code_range):
+    low, high = kind.code_range
+    is_within = codes.numel() == 0 or (int(codes.min()) >= low and int(codes.max()) <= high)
+    if codes.is_floating_point() or not is_within:
         raise EncodingError(f"{kind.name} codes must be integers within {kind.code_range}.")
-    stored = scales.to(torch.float16)
-    if not bool((stored == scales).all()) or not _is_finite(stored):
+    return codes
+
+
+def _fp16_bytes(values_FG: Tensor, kind: GgufType, shape: tuple[int, int]) -> Tensor:
+    values = values_FG.detach().cpu()
+    if values.shape != shape:
+        raise EncodingError(f"{kind.name} wants one scale a block, shape {shape}; came {tuple(values.shape)}.")
+    stored = values.to(torch.float16)
+    if not bool((stored == values).all()) or not _is_finite(stored):
         raise EncodingError(f"{kind.name} scales must be finite fp16 values; round them before the codes are chosen.")
-    return codes, stored
+    return stored.contiguous().view(torch.uint8).reshape(*shape, 2)
 
 
-def _within(codes: Tensor, low: int, high: int) -> bool:
-    return codes.numel() == 0 or (int(codes.min()) >= low and int(codes.max()) <= high)
+def _pack(codes_FGK: Tensor, kind: GgufType) -> list[Tensor]:
+    if kind is GgufType.Q8_0:
+        return [codes_FGK.to(torch.int8).view(torch.uint8)]
+    unsigned_FGK = (codes_FGK.to(torch.int16) - kind.code_range[0]).to(torch.uint8)
+    low_FGK = unsigned_FGK & 15
+    nibbles_FGH = low_FGK[..., :_HALF] | (low_FGK[..., _HALF:] << 4)
+    if _BLOCK_FORMATS[kind.name].num_bits == 4:
+        return [nibbles_FGH]
+    fifths_FG48 = (unsigned_FGK >> 4).reshape(*unsigned_FGK.shape[:-1], 4, 8)
+    return [(fifths_FG48 << torch.arange(8, dtype=torch.uint8)).sum(dim=-1).to(torch.uint8), nibbles_FGH]
+
+
+def _unpack(payload_FGP: Tensor, kind: GgufType) -> Tensor:
+    if kind is GgufType.Q8_0:
+        return payload_FGP.contiguous().view(torch.int8)
+    nibbles_FGH = payload_FGP[..., -_HALF:]
+    unsigned_FGK = torch.cat((nibbles_FGH & 15, nibbles_FGH >> 4), dim=-1)
+    if _BLOCK_FORMATS[kind.name].num_bits == 5:
+        bits_FGK = (payload_FGP[..., :4, None] >> torch.arange(8, dtype=torch.uint8)) & 1
+        unsigned_FGK |= bits_FGK.flatten(-2) << 4
+    return unsigned_FGK.to(torch.int8) + kind.code_range[0]
 
 
 def _is_finite(values: Tensor) -> bool:
     return bool(torch.isfinite(values).all())
-
-
-def _join_blocks(scales_FG: Tensor, payload_FGP: Tensor) -> NDArray[np.uint8]:
-    head = scales_FG.contiguous().view(torch.uint8).reshape(*scales_FG.shape, 2)
-    return torch.cat((head, payload_FGP), dim=-1).reshape(scales_FG.shape[0], -1).numpy()
-
-
-def _split_blocks(data_FB: NDArray[np.uint8], kind: GgufType) -> tuple[Tensor, Tensor]:
-    blocks = torch.from_numpy(np.array(data_FB)).reshape(data_FB.shape[0], -1, _BYTES_PER_BLOCK[kind])
-    scales = blocks[..., :2].contiguous().view(torch.float16).squeeze(-1)
-    return scales, blocks[..., 2:]

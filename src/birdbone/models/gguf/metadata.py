@@ -18,7 +18,15 @@ from birdbone.models.gguf.errors import UnsupportedExportError
 from birdbone.models.gguf.names import GgufFamily, family_of
 
 _QUANTIZATION_VERSION = 2
-_FILE_TYPES = {GgufType.F32: 0, GgufType.F16: 1, GgufType.Q4_0: 2, GgufType.Q8_0: 7}
+_FILE_TYPES = {
+    GgufType.F32: 0,
+    GgufType.F16: 1,
+    GgufType.Q4_0: 2,
+    GgufType.Q4_1: 3,
+    GgufType.Q8_0: 7,
+    GgufType.Q5_0: 8,
+    GgufType.Q5_1: 9,
+}
 
 
 def general_metadata(config: Any, *, name: str, license_name: str, main_type: GgufType) -> dict[str, Value]:

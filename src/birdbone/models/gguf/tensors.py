@@ -1,4 +1,4 @@
-"""A tensor that is already rounded: integer codes and their scales, on the way to a file that holds exactly them."""
+"""A tensor that is already rounded: integer codes, scales and mins, on the way to a file that holds exactly them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from birdbone.models.gguf.blocks import BLOCK_SIZE, GgufType, encode_blocks, encode_floats, round_q4_0, round_q8_0
+from birdbone.models.gguf.blocks import BLOCK_SIZE, GgufType, encode_blocks, encode_floats, round_to_blocks
 from birdbone.models.gguf.errors import EncodingError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedTensor:
-    """Codes and scales of a matrix: weight = `codes * scale of its block of 32`. Shapes: F rows, D columns, G = D/32.
+    """A matrix as codes: weight = `code * scale + min` of its block of 32. Shapes: F rows, D columns, G = D / 32.
 
-    `codes` is an integer tensor (F, D) within `type.code_range`; `scales` is (F, G), exact in fp16.
+    `codes` is an integer tensor (F, D) within `type.code_range`; `scales` and `mins` are (F, G), exact in fp16. A type
+    without mins has None there, which means 0.
     """
 
     type: GgufType
     codes: Tensor
     scales: Tensor
+    mins: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -30,30 +32,35 @@ class QuantizedTensor:
     def dequantize(self) -> Tensor:
         """Return the fp32 weights (F, D) that the file will hold: what llama.cpp sees."""
         blocks = self.codes.to(torch.float32).reshape(*self.scales.shape, BLOCK_SIZE)
-        return (blocks * self.scales.to(torch.float32).unsqueeze(-1)).reshape(self.shape)
+        weights = blocks * self.scales.to(torch.float32).unsqueeze(-1)
+        if self.mins is not None:
+            weights = weights + self.mins.to(torch.float32).unsqueeze(-1)
+        return weights.reshape(self.shape)
 
     def take_rows(self, order_F: Tensor) -> QuantizedTensor:
-        """Return the tensor with its rows in another order; codes and scales move together."""
-        return QuantizedTensor(type=self.type, codes=self.codes[order_F], scales=self.scales[order_F])
+        """Return the tensor with its rows in another order; codes, scales and mins move together."""
+        mins = None if self.mins is None else self.mins[order_F]
+        return QuantizedTensor(type=self.type, codes=self.codes[order_F], scales=self.scales[order_F], mins=mins)
 
 
 StateTensor = Tensor | QuantizedTensor
 
 
 def quantize_tensor(weights_FD: Tensor, kind: GgufType) -> QuantizedTensor:
-    """Return plain round-to-nearest codes and scales, the same bytes as ggml's reference quantizer.
+    """Return plain round-to-nearest codes, scales and mins, the same bytes as ggml's reference quantizer.
 
     Raises:
         EncodingError: not a matrix, D not a multiple of 32, a value not finite, or `kind` has no blocks.
     """
     if not kind.is_quantized or weights_FD.ndim != 2:
         raise EncodingError(f"Cannot round a tensor of shape {tuple(weights_FD.shape)} to {kind.name}.")
-    codes, scales = (round_q4_0 if kind is GgufType.Q4_0 else round_q8_0)(weights_FD)
-    return QuantizedTensor(type=kind, codes=codes, scales=scales)
+    codes, scales, mins = round_to_blocks(kind, weights_FD)
+    return QuantizedTensor(type=kind, codes=codes, scales=scales, mins=mins)
 
 
 def tensor_bytes(tensor: StateTensor, kind: GgufType) -> memoryview:
     """Return the bytes of `tensor` as the file holds them; `kind` is the float type of a plain tensor."""
     if isinstance(tensor, QuantizedTensor):
-        return encode_blocks(tensor.type, codes_FD=tensor.codes, scales_FG=tensor.scales).reshape(-1).data
+        data = encode_blocks(tensor.type, codes_FD=tensor.codes, scales_FG=tensor.scales, mins_FG=tensor.mins)
+        return data.reshape(-1).data
     return encode_floats(kind, tensor).data

@@ -41,10 +41,8 @@ def _importance(context: StepContext, loaded: LoadedModel, statistics: dict[str,
     """Return the mean score of each linear's weights in the dense model, by the metric that the waves will use."""
     waves = context.recipe.step("waves")
     metric = WandaConfig() if waves is None else waves.importance
-    return {
-        path: float(score_linear(loaded.model.get_parameter(f"{path}.weight").detach(), found, metric).mean())
-        for path, found in statistics.items()
-    }
+    weights = {path: loaded.model.get_parameter(f"{path}.weight").detach() for path in loaded.architecture.linear_paths}
+    return {path: float(score_linear(w_FD, statistics[path], metric).mean()) for path, w_FD in weights.items()}
 
 
 def take_statistics(context: StepContext, architecture: Architecture) -> dict[str, InputStatistics]:

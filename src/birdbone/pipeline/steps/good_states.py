@@ -22,20 +22,23 @@ class GoodState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A good state and the type of its linears in the file."""
+    """A good state and the types of its linears and of its embedding in the file."""
 
     state: GoodState
     linears: str
+    embedding: str
 
 
 def candidates(context: StepContext) -> list[Candidate]:
     """Return what may be exported, in the order in which it is tried."""
     settings = context.recipe.step("quantize")
-    linears = "f16" if settings is None else str(settings.format.linears)
     states = good_states(context)
-    tried = [Candidate(state=state, linears=linears) for state in reversed(states)]
-    if linears == "q4_0":
-        tried.append(Candidate(state=states[-1], linears="q8_0"))
+    if settings is None:
+        return [Candidate(state=state, linears="f16", embedding="f16") for state in reversed(states)]
+    linears, embedding = settings.format.linears, settings.format.embedding
+    tried = [Candidate(state=state, linears=linears, embedding=embedding) for state in reversed(states)]
+    if linears not in ("q8_0", "f16"):
+        tried.append(Candidate(state=states[-1], linears="q8_0", embedding="q8_0"))
     return tried
 
 

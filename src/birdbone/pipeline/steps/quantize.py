@@ -13,10 +13,10 @@ from birdbone.models.gguf import GgufType, QuantizedTensor, quantize_tensor
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import QuantizeStep
 from birdbone.pipeline.steps.activations import take_statistics
-from birdbone.pipeline.steps.good_states import candidates, num_rejected
+from birdbone.pipeline.steps.good_states import Candidate, candidates, num_rejected
 from birdbone.pipeline.steps.materials import keep_tensors, take_model, take_tensors
 
-_CODES, _SCALES = ".codes", ".scales"
+_CODES, _SCALES, _MINS = ".codes", ".scales", ".mins"
 
 
 def run(context: StepContext, settings: QuantizeStep) -> StepResult:
@@ -27,9 +27,12 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
     loaded = take_model(context, state.artefact)
     statistics = take_statistics(context, loaded.architecture)
     masks = take_tensors(context, "masks") if state.masks else {}
-    kinds, errors = _choose_kinds(context, settings, candidate.linears, loaded, statistics)
-    quantized = _round(context, settings, loaded, kinds=kinds, masks=masks, statistics=statistics)
-    quantized |= _embedding(loaded, settings)
+    kind = GgufType[candidate.linears.upper()]
+    errors = _first_errors(context, loaded, statistics, kind)
+    promoted = _promote(settings, loaded, statistics, candidate, errors)
+    kinds = {path: GgufType[settings.promote.type.upper()] if path in promoted else kind for path in errors}
+    quantized = _round(context, settings.rounding, loaded, kinds=kinds, masks=masks, statistics=statistics)
+    quantized |= _round_ends(settings.rounding, loaded, GgufType[candidate.embedding.upper()], statistics)
     artefacts = {
         "candidate": state.artefact,
         "quantized": keep_tensors(context, "quantized", flatten(quantized)),
@@ -40,38 +43,52 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
         "attempt": num_rejected(context),
         "type": candidate.linears,
         "errors_by_linear": errors,
-        "promoted": [path for path, kind in kinds.items() if kind.name.lower() != candidate.linears],
+        "promoted": promoted,
     }
     return StepResult(artefacts=artefacts, notes=notes)
 
 
-def _choose_kinds(
-    context: StepContext,
+def _first_errors(
+    context: StepContext, loaded: LoadedModel, statistics: Mapping[str, InputStatistics], kind: GgufType
+) -> dict[str, float]:
+    """Return the relative output error that rounding to nearest makes in each linear; nothing for a float type."""
+    if not kind.is_quantized:
+        return {}
+    report, paths = context.progress("first rounding"), loaded.architecture.linear_paths
+    errors = {}
+    for number, path in enumerate(paths, start=1):
+        errors[path] = _first_error(loaded, statistics, path, kind)
+        report(number, len(paths))
+    return errors
+
+
+def _first_error(loaded: LoadedModel, statistics: Mapping[str, InputStatistics], path: str, kind: GgufType) -> float:
+    weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
+    plain = RoundingConfig(kind="importance")
+    rounded = quantize_linear(weight_FD, statistics[path], kind=kind, mask_FD=None, config=plain)
+    return relative_output_error(weight_FD, rounded.dequantize(), statistics[path].gram_DD)
+
+
+def _promote(
     settings: QuantizeStep,
-    linears: str,
     loaded: LoadedModel,
     statistics: Mapping[str, InputStatistics],
-) -> tuple[dict[str, GgufType], dict[str, float]]:
-    """Return the block type of each linear, and the relative output error that a first rounding of each makes."""
-    kind = GgufType[linears.upper()]
-    if not kind.is_quantized:
-        return {}, {}
-    report, plain = context.progress("first rounding"), RoundingConfig(kind="importance")
-    paths = loaded.architecture.linear_paths
-    errors, sizes = {}, {}
-    for number, path in enumerate(paths, start=1):
-        weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
-        rounded = quantize_linear(weight_FD, statistics[path], kind=kind, mask_FD=None, config=plain)
-        errors[path] = relative_output_error(weight_FD, rounded.dequantize(), statistics[path].gram_DD)
-        sizes[path] = weight_FD.numel()
-        report(number, len(paths))
-    promoted = choose_promotions(errors, sizes, share=settings.promote_share if kind is GgufType.Q4_0 else 0.0)
-    return {path: GgufType.Q8_0 if path in promoted else kind for path in paths}, errors
+    candidate: Candidate,
+    errors: Mapping[str, float],
+) -> list[str]:
+    """Return the linears that the promotion's type relieves most; none where the run fell back to more bits."""
+    promotion = settings.promote
+    if promotion.share == 0 or candidate.linears != settings.format.linears:
+        return []
+    better = GgufType[promotion.type.upper()]
+    relief = {path: error - _first_error(loaded, statistics, path, better) for path, error in errors.items()}
+    sizes = {path: loaded.model.get_parameter(f"{path}.weight").numel() for path in errors}
+    return choose_promotions(relief, sizes, share=promotion.share)
 
 
 def _round(
     context: StepContext,
-    settings: QuantizeStep,
+    rounding: RoundingConfig,
     loaded: LoadedModel,
     *,
     kinds: Mapping[str, GgufType],
@@ -83,18 +100,41 @@ def _round(
     for number, (path, kind) in enumerate(kinds.items(), start=1):
         weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
         quantized[f"{path}.weight"] = quantize_linear(
-            weight_FD, statistics[path], kind=kind, mask_FD=masks.get(path), config=settings.rounding
+            weight_FD, statistics[path], kind=kind, mask_FD=masks.get(path), config=rounding
         )
         report(number, len(kinds))
     return quantized
 
 
+def _round_ends(
+    rounding: RoundingConfig, loaded: LoadedModel, kind: GgufType, statistics: Mapping[str, InputStatistics]
+) -> dict[str, QuantizedTensor]:
+    """Return the head, rounded for what it reads, and the embedding, which is the same tensor where it is tied."""
+    if not kind.is_quantized:
+        return {}
+    architecture = loaded.architecture
+    owner = architecture.embedding if architecture.is_embedding_tied else architecture.head
+    config = rounding.model_copy(update={"damping": rounding.head_damping})
+    head_VD = loaded.model.get_parameter(f"{owner}.weight").detach()
+    rounded = {
+        f"{owner}.weight": quantize_linear(
+            head_VD, statistics[architecture.head], kind=kind, mask_FD=None, config=config
+        )
+    }
+    if not architecture.is_embedding_tied:
+        name = f"{architecture.embedding}.weight"
+        rounded[name] = quantize_tensor(loaded.model.get_parameter(name).detach(), kind)
+    return rounded
+
+
 def flatten(quantized: dict[str, QuantizedTensor]) -> dict[str, Any]:
-    """Return codes and scales as plain tensors to be stored; the type is in the name."""
+    """Return codes, scales and mins as plain tensors to be stored; the type is in the name."""
     tensors = {}
     for name, tensor in quantized.items():
         tensors[f"{name}.{tensor.type.name}{_CODES}"] = tensor.codes
         tensors[f"{name}.{tensor.type.name}{_SCALES}"] = tensor.scales
+        if tensor.mins is not None:
+            tensors[f"{name}.{tensor.type.name}{_MINS}"] = tensor.mins
     return tensors
 
 
@@ -103,24 +143,14 @@ def unflatten(tensors: dict[str, Any]) -> dict[str, QuantizedTensor]:
     found = {}
     for key, codes in tensors.items():
         if key.endswith(_CODES):
-            name, _, kind = key.removesuffix(_CODES).rpartition(".")
-            scales = tensors[key.removesuffix(_CODES) + _SCALES]
-            found[name] = QuantizedTensor(type=GgufType[kind], codes=codes, scales=scales)
+            stem = key.removesuffix(_CODES)
+            name, _, kind = stem.rpartition(".")
+            found[name] = QuantizedTensor(
+                type=GgufType[kind], codes=codes, scales=tensors[stem + _SCALES], mins=tensors.get(stem + _MINS)
+            )
     return found
 
 
 def plain_tensors(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Return the float tensors that a correction stored beside the codes and scales."""
-    return {key: value for key, value in tensors.items() if not key.endswith((_CODES, _SCALES))}
-
-
-def _embedding(loaded: LoadedModel, settings: QuantizeStep) -> dict[str, QuantizedTensor]:
-    kind = GgufType[settings.format.embedding.upper()]
-    if not kind.is_quantized:
-        return {}
-    architecture = loaded.architecture
-    paths = {architecture.embedding} if architecture.is_embedding_tied else {architecture.embedding, architecture.head}
-    return {
-        f"{path}.weight": quantize_tensor(loaded.model.get_parameter(f"{path}.weight").detach(), kind)
-        for path in sorted(paths)
-    }
+    """Return the float tensors that a correction stored beside the codes."""
+    return {key: value for key, value in tensors.items() if not key.endswith((_CODES, _SCALES, _MINS))}
