@@ -79,7 +79,7 @@ class ShedConfig(Strict):
 
 
 StoredType = Literal["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "f16"]
-"""A tensor type of GGUF: bits a weight; with `_1` a block has a min too, for half a bit more, and need not hold zero."""
+"""A tensor type of GGUF: bits a weight; `_1` adds a min to each block: half a bit more, and zero need not be on it."""
 
 
 class QuantizeFormat(Strict):

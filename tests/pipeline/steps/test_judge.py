@@ -127,3 +127,16 @@ def test_an_accepted_file_is_named_for_what_it_holds(workspace: Workspace, make_
     view = run_here(workspace, make_recipe(*changes, until="judge"))
     (exported,) = (view.folder / "exports").iterdir()
     assert exported.name.lower() == "tiny-q8_0.gguf"
+
+
+def test_no_time_goes_into_the_speed_of_a_refused_candidate_nor_into_mending_eight_bits(
+    refused: tuple[Workspace, RunView],
+) -> None:
+    view = refused[1]
+    results = {step.label: step.result for step in view.steps if step.result}
+    rejected = [results[f"export{which}"]["artefacts"]["gguf"] for which in ("", "-try2", "-try3")]
+    assert all(view.figure("perplexity_ratio", artefact) is not None for artefact in rejected)
+    assert all(view.figure("decode_rate", artefact) is None for artefact in rejected)
+    assert view.figure("decode_rate", view.artefacts["final_gguf"]) is not None
+    assert results["low_rank-try4"]["notes"] == {"is_left_out": True}
+    assert results["low_rank"]["notes"]["num_blocks"] > 0

@@ -1,18 +1,20 @@
 """The step `judge`: the exported file, as llama.cpp loads it, against the dense F16 file in the same engine.
 
 A candidate that fails its gate is rejected and the run goes back to `quantize` with the next one (`good_states.py` has
-their order). When none is left, the last good state is exported in F16, and the verdict says why.
+their order). When none is left, the last good state is exported in F16, and the verdict says why. Quality comes first:
+the speed of a file that is not good enough is not measured.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from birdbone.core import Measurement
-from birdbone.evaluate import judge, paired_ratio
+from birdbone.evaluate import GateRule, Verdict, judge, paired_ratio
 from birdbone.models.gguf import write_gguf
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import JudgeStep
@@ -26,11 +28,13 @@ def run(context: StepContext, settings: JudgeStep) -> StepResult:
     """Measure the exported file, give the verdict, and choose what the run exports."""
     candidate = take_file(context, "gguf")
     digest = context.artefacts["gguf"]
-    figures = [*_quality(context, candidate, digest), *_speed(context, settings, candidate, digest)]
-    ours = [figure for figure in figures if figure.artefact == digest]
-    dense = context.artefacts["dense_gguf"]
-    theirs = {figure.name: figure for figure in (*context.figures, *figures) if figure.artefact == dense}
-    verdict = judge(context.recipe.evaluate.gate, ours, list(theirs.values()))
+    figures = _quality(context, candidate, digest)
+    names = {figure.name for figure in figures}
+    quality_rules = [rule for rule in context.recipe.evaluate.gate if rule.measurement in names]
+    verdict = _judge(context, quality_rules, figures, digest)
+    if not quality_rules or verdict.outcome != "fail":
+        figures += _speed(context, settings, candidate, digest)
+        verdict = _judge(context, context.recipe.evaluate.gate, figures, digest)
     notes: dict[str, Any] = {"verdict": asdict(verdict), "wave": _wave(context)}
     if verdict.outcome != "fail":
         return _accept(context, candidate, digest, figures, notes)
@@ -38,6 +42,13 @@ def run(context: StepContext, settings: JudgeStep) -> StepResult:
     if num_rejected(context) + 1 < len(candidates(context)):
         return StepResult(measurements=tuple(figures), notes=notes, go_back_to="quantize")
     return _fall_back(context, settings, figures, notes)
+
+
+def _judge(context: StepContext, rules: Sequence[GateRule], figures: Sequence[Measurement], digest: str) -> Verdict:
+    ours = [figure for figure in figures if figure.artefact == digest]
+    dense = context.artefacts["dense_gguf"]
+    theirs = {figure.name: figure for figure in (*context.figures, *figures) if figure.artefact == dense}
+    return judge(rules, ours, list(theirs.values()))
 
 
 def _quality(context: StepContext, path: Path, digest: str) -> list[Measurement]:

@@ -7,12 +7,18 @@ from birdbone.compress.waves import draw_windows
 from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import LowRankStep
+from birdbone.pipeline.steps.good_states import candidates, num_rejected
 from birdbone.pipeline.steps.materials import keep_tensors, take_array, take_model, take_tensors
 from birdbone.pipeline.steps.quantize import flatten, unflatten
 
 
 def run(context: StepContext, settings: LowRankStep) -> StepResult:
-    """Store the corrected codes, scales and norms; a block whose error would not fall stays as it was."""
+    """Store the corrected codes, scales and norms; a block whose error would not fall stays as it was.
+
+    A candidate of 8 bits or more is left as it is: its rounding error is too small to be worth the minutes.
+    """
+    if candidates(context)[num_rejected(context)].linears in ("q8_0", "f16"):
+        return StepResult(notes={"is_left_out": True})
     dense = take_model(context, context.artefacts["dense"])
     student = take_model(context, context.artefacts["candidate"])
     quantized = unflatten(take_tensors(context, "quantized"))
