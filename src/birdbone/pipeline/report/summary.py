@@ -69,6 +69,12 @@ def summary_rows(view: RunView) -> list[SummaryRow]:
         _file_row(view, files, "decode_cpu_time", "CPU time per decoded token"),
         _model_row(view, files),
         _row("sparsity", "Decoder weights shed", before=None, after=_on(view, "sparsity", files.after_model)),
+        _row(
+            "stored_zeros",
+            "Decoder weights that are zero in the file",
+            before=None,
+            after=_on(view, "stored_zeros", files.after),
+        ),
     ]
 
 

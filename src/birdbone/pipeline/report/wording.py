@@ -107,7 +107,7 @@ def _bytes_words(value: float) -> str:
 
 
 def _plain_words(name: str, value: float) -> str:
-    if name == "sparsity":
+    if name in ("sparsity", "stored_zeros"):
         return f"{100 * value:.2f} %"
     if name.endswith(("_ratio", "_speedup")):
         return f"{value:.4f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from birdbone.core import Measurement
 from birdbone.evaluate import RateComparison, decode_rates, size_measurements
-from birdbone.models.gguf import GgufReport
+from birdbone.models.gguf import GgufReport, QuantizedTensor, StateTensor
 from birdbone.models.llamacpp import LlamaCpp, open_engine
 from birdbone.pipeline.context import StepContext
 
@@ -72,3 +73,21 @@ def file_figures(report: GgufReport, *, artefact: str, num_weights: int) -> tupl
         artefact=artefact,
     )
     return (*size_measurements(artefact=artefact, size_bytes=report.size_bytes, num_weights=num_weights), bytes_read)
+
+
+def stored_zeros(tensors: Mapping[str, StateTensor], linear_paths: Iterable[str], *, artefact: str) -> Measurement:
+    """Return the share of the linears' weights that a file with these tensors stores as exactly zero."""
+    num_zeros = num_weights = 0
+    for path in linear_paths:
+        tensor = tensors[f"{path}.weight"]
+        weights_FD = tensor.dequantize() if isinstance(tensor, QuantizedTensor) else tensor
+        num_zeros += int((weights_FD == 0).sum())
+        num_weights += weights_FD.numel()
+    return Measurement(
+        name="stored_zeros",
+        value=num_zeros / num_weights,
+        unit="1",
+        method="weights of the decoder's linears that the file stores as exactly zero, over all of them",
+        artefact=artefact,
+        sample_size=num_weights,
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from birdbone.compress.config import QuantizeFormat
 from birdbone.pipeline.context import StepContext
 
 
@@ -22,23 +23,20 @@ class GoodState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A good state and the types of its linears and of its embedding in the file."""
+    """A good state and the types of its tensors in the file."""
 
     state: GoodState
-    linears: str
-    embedding: str
+    format: QuantizeFormat
 
 
 def candidates(context: StepContext) -> list[Candidate]:
     """Return what may be exported, in the order in which it is tried."""
     settings = context.recipe.step("quantize")
+    wanted = QuantizeFormat(linears="f16", embedding="f16") if settings is None else settings.format
     states = good_states(context)
-    if settings is None:
-        return [Candidate(state=state, linears="f16", embedding="f16") for state in reversed(states)]
-    linears, embedding = settings.format.linears, settings.format.embedding
-    tried = [Candidate(state=state, linears=linears, embedding=embedding) for state in reversed(states)]
-    if linears not in ("q8_0", "f16"):
-        tried.append(Candidate(state=states[-1], linears="q8_0", embedding="q8_0"))
+    tried = [Candidate(state=state, format=wanted) for state in reversed(states)]
+    if wanted.is_low_bit:
+        tried.append(Candidate(state=states[-1], format=QuantizeFormat(linears="q8_0", embedding="q8_0")))
     return tried
 
 

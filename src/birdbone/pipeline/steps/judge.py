@@ -18,7 +18,13 @@ from birdbone.evaluate import GateRule, Verdict, judge, paired_ratio
 from birdbone.models.gguf import write_gguf
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import JudgeStep
-from birdbone.pipeline.steps.engines import compare_decoding, engine_name, file_figures, nll_in_llamacpp
+from birdbone.pipeline.steps.engines import (
+    compare_decoding,
+    engine_name,
+    file_figures,
+    nll_in_llamacpp,
+    stored_zeros,
+)
 from birdbone.pipeline.steps.good_states import candidates, good_states, num_rejected
 from birdbone.pipeline.steps.materials import summarise, take_array, take_file, take_model
 from birdbone.vault import put_file
@@ -107,6 +113,7 @@ def _fall_back(
     )
     digest = put_file(context.vault, path, kind="gguf")
     figures += file_figures(report, artefact=digest, num_weights=int(context.notes["seed"]["num_weights"]))
+    figures.append(stored_zeros(loaded.model.state_dict(), loaded.architecture.linear_paths, artefact=digest))
     figures += _quality(context, path, digest) + _speed(context, settings, path, digest)
     notes["exported"] = _publish(context, path, suffix="f16")
     notes["fell_back_to_wave"] = state.wave

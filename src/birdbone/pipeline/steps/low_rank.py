@@ -17,7 +17,7 @@ def run(context: StepContext, settings: LowRankStep) -> StepResult:
 
     A candidate of 8 bits or more is left as it is: its rounding error is too small to be worth the minutes.
     """
-    if candidates(context)[num_rejected(context)].linears in ("q8_0", "f16"):
+    if not candidates(context)[num_rejected(context)].format.is_low_bit:
         return StepResult(notes={"is_left_out": True})
     dense = take_model(context, context.artefacts["dense"])
     student = take_model(context, context.artefacts["candidate"])

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from birdbone.compress.config import RoundingConfig
-from birdbone.compress.quantize import choose_promotions, quantize_linear, relative_output_error
+from birdbone.compress.config import QuantizeFormat, RoundingConfig
+from birdbone.compress.quantize import quantize_linear, relative_output_error
 from birdbone.compress.statistics import InputStatistics
 from birdbone.models import LoadedModel
 from birdbone.models.gguf import GgufType, QuantizedTensor, quantize_tensor
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import QuantizeStep
 from birdbone.pipeline.steps.activations import take_statistics
-from birdbone.pipeline.steps.good_states import Candidate, candidates, num_rejected
+from birdbone.pipeline.steps.good_states import candidates, num_rejected
 from birdbone.pipeline.steps.materials import keep_tensors, take_model, take_tensors
 
 _CODES, _SCALES, _MINS = ".codes", ".scales", ".mins"
@@ -27,12 +27,10 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
     loaded = take_model(context, state.artefact)
     statistics = take_statistics(context, loaded.architecture)
     masks = take_tensors(context, "masks") if state.masks else {}
-    kind = GgufType[candidate.linears.upper()]
-    errors = _first_errors(context, loaded, statistics, kind)
-    promoted = _promote(settings, loaded, statistics, candidate, errors)
-    kinds = {path: GgufType[settings.promote.type.upper()] if path in promoted else kind for path in errors}
+    kinds = _kinds(candidate.format, loaded)
+    errors = _first_errors(context, loaded, statistics, kinds)
     quantized = _round(context, settings.rounding, loaded, kinds=kinds, masks=masks, statistics=statistics)
-    quantized |= _round_ends(settings.rounding, loaded, GgufType[candidate.embedding.upper()], statistics)
+    quantized |= _round_ends(settings.rounding, loaded, GgufType[candidate.format.embedding.upper()], statistics)
     artefacts = {
         "candidate": state.artefact,
         "quantized": keep_tensors(context, "quantized", flatten(quantized)),
@@ -41,49 +39,34 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
     notes = {
         "wave": state.wave,
         "attempt": num_rejected(context),
-        "type": candidate.linears,
+        "type": candidate.format.label,
         "errors_by_linear": errors,
-        "promoted": promoted,
     }
     return StepResult(artefacts=artefacts, notes=notes)
 
 
+def _kinds(wanted: QuantizeFormat, loaded: LoadedModel) -> dict[str, GgufType]:
+    """Return the type of each linear that does not stay in float."""
+    slots = [slot for layer in loaded.architecture.layers for slot in layer.linears]
+    kinds = {slot.path: GgufType[wanted.type_of(slot.role).upper()] for slot in slots}
+    return {path: kind for path, kind in kinds.items() if kind.is_quantized}
+
+
 def _first_errors(
-    context: StepContext, loaded: LoadedModel, statistics: Mapping[str, InputStatistics], kind: GgufType
-) -> dict[str, float]:
-    """Return the relative output error that rounding to nearest makes in each linear; nothing for a float type."""
-    if not kind.is_quantized:
-        return {}
-    report, paths = context.progress("first rounding"), loaded.architecture.linear_paths
-    errors = {}
-    for number, path in enumerate(paths, start=1):
-        errors[path] = _first_error(loaded, statistics, path, kind)
-        report(number, len(paths))
-    return errors
-
-
-def _first_error(loaded: LoadedModel, statistics: Mapping[str, InputStatistics], path: str, kind: GgufType) -> float:
-    weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
-    plain = RoundingConfig(kind="importance")
-    rounded = quantize_linear(weight_FD, statistics[path], kind=kind, mask_FD=None, config=plain)
-    return relative_output_error(weight_FD, rounded.dequantize(), statistics[path].gram_DD)
-
-
-def _promote(
-    settings: QuantizeStep,
+    context: StepContext,
     loaded: LoadedModel,
     statistics: Mapping[str, InputStatistics],
-    candidate: Candidate,
-    errors: Mapping[str, float],
-) -> list[str]:
-    """Return the linears that the promotion's type relieves most; none where the run fell back to more bits."""
-    promotion = settings.promote
-    if promotion.share == 0 or candidate.linears != settings.format.linears:
-        return []
-    better = GgufType[promotion.type.upper()]
-    relief = {path: error - _first_error(loaded, statistics, path, better) for path, error in errors.items()}
-    sizes = {path: loaded.model.get_parameter(f"{path}.weight").numel() for path in errors}
-    return choose_promotions(relief, sizes, share=promotion.share)
+    kinds: Mapping[str, GgufType],
+) -> dict[str, float]:
+    """Return the relative output error that rounding to nearest would make in each linear."""
+    report, plain = context.progress("first rounding"), RoundingConfig(kind="importance")
+    errors = {}
+    for number, (path, kind) in enumerate(kinds.items(), start=1):
+        weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
+        rounded = quantize_linear(weight_FD, statistics[path], kind=kind, mask_FD=None, config=plain)
+        errors[path] = relative_output_error(weight_FD, rounded.dequantize(), statistics[path].gram_DD)
+        report(number, len(kinds))
+    return errors
 
 
 def _round(
