@@ -11,7 +11,8 @@ import pytest
 
 from birdbone.core import Workspace, connect, read_yaml
 from birdbone.pipeline import running, service
-from birdbone.pipeline.errors import NothingToExportError, RunNotFoundError, RunNotResumableError
+from birdbone.pipeline.errors import NothingToExportError, RunBusyError, RunNotFoundError, RunNotResumableError
+from birdbone.pipeline.lock import hold_run
 from birdbone.pipeline.recipe import resolve_recipe
 from birdbone.pipeline.service import RunView
 from birdbone.vault import DestinationNotEmptyError, checkout, open_vault, verify
@@ -187,3 +188,14 @@ def test_while_a_run_is_unfinished_nothing_that_it_may_need_is_freed(
     _, went = service.remove_runs(workspace, [gone.run.id], is_dry_run=False)
     assert went.dry_run
     assert go_on(processes, workspace, unfinished).run.status == "done"
+
+
+def test_a_run_at_work_is_not_removed_nor_is_any_other_that_was_named_with_it(
+    workspace: Workspace, make_recipe: MakeRecipe
+) -> None:
+    idle, at_work = (running.create_run(workspace, make_recipe(f"name={name}")) for name in ("idle", "working"))
+    with hold_run(workspace.run_folder(at_work)), pytest.raises(RunBusyError) as caught:
+        service.remove_runs(workspace, [idle, at_work], is_dry_run=False)
+    assert caught.value.fields == {"run_id": at_work}
+    assert {run.id for run in service.list_runs(workspace)} == {idle, at_work}
+    assert service.remove_runs(workspace, [idle, at_work], is_dry_run=False)[0] == [idle, at_work]

@@ -5,7 +5,6 @@ BirdboneError
 └── CliError
     ├── UsageError            cli.usage             invalid
     ├── NoRecipeError         cli.no_recipe         invalid
-    ├── BadConfigError        cli.bad_config        invalid
     ├── NotConfirmedError     cli.not_confirmed     invalid
     ├── NotAModelError        cli.not_a_model       invalid
     ├── UnreadableValueError  cli.unreadable_value  invalid
@@ -43,14 +42,6 @@ class NoRecipeError(CliError):
     code = "cli.no_recipe"
     kind: ErrorKind = "invalid"
     hint = "Name one: `birdbone run path/to/recipe.yaml`. `birdbone phases` lists the steps that a recipe may have."
-
-
-class BadConfigError(CliError):
-    """The settings of a workspace do not fit the schema."""
-
-    code = "cli.bad_config"
-    kind: ErrorKind = "invalid"
-    hint = "`birdbone config --edit` opens the file; `birdbone config --show` lists the settings."
 
 
 class NotConfirmedError(CliError):

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from birdbone.cli.errors import BadConfigError, NoEditorError
+from birdbone.cli.errors import NoEditorError
 from birdbone.core import read_yaml, write_atomically
-from birdbone.core.errors import WorkspaceError
+from birdbone.core.errors import BadConfigError, WorkspaceError
 from birdbone.core.workspace import FOLDER_NAME, WorkspaceConfig
 
 _EDITORS = ("nano", "vi")

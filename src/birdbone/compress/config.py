@@ -8,6 +8,9 @@ from pydantic import Field
 
 from birdbone.core import Strict
 
+FIRST_TOKEN_SHARE = 0.1
+"""Weight of a window's first token, the attention sink, beside that of all its other tokens."""
+
 
 class WandaConfig(Strict):
     """Score = |weight| times the root mean square of its input."""

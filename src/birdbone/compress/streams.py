@@ -12,10 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from birdbone.compress.config import FIRST_TOKEN_SHARE
 from birdbone.models import Architecture, BlockContext, capture_block_inputs, run_block
-
-FIRST_TOKEN_SHARE = 0.1
-"""Weight of a window's first token, the attention sink, beside the mean over all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,6 @@ Four rules keep that true:
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import queue
@@ -28,7 +27,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,8 @@ from birdbone.core.files import raise_if_disk_full
 from birdbone.pipeline import repository
 from birdbone.pipeline.catalogue import find_kind
 from birdbone.pipeline.context import StepResult
-from birdbone.pipeline.errors import OutOfMemoryError, RunBusyError, RunStoppedError, StepFailedError
+from birdbone.pipeline.errors import OutOfMemoryError, RunStoppedError, StepFailedError
+from birdbone.pipeline.lock import hold_run
 from birdbone.pipeline.recipe import Recipe
 from birdbone.pipeline.worker import StepJob, Worker
 
@@ -92,7 +92,7 @@ def execute(
         BirdboneError: a step failed; the run can be resumed.
     """
     global _session
-    with _hold(worker.workspace.run_folder(run_id) / "lock"):
+    with hold_run(worker.workspace.run_folder(run_id)):
         _session = _Session(
             worker=worker, engine=connect(database_url), run_id=run_id, recipe=recipe, listener=listener
         )
@@ -139,18 +139,6 @@ def _beside(database_url: str) -> str:
     path = Path(url.database)
     name = "durable.db" if path.name == "birdbone.db" else f"{path.stem}-durable.db"
     return url.set(database=str(path.with_name(name))).render_as_string(hide_password=False)
-
-
-@contextlib.contextmanager
-def _hold(path: Path) -> Iterator[None]:
-    """Hold the run's lock file; the kernel frees it when the process dies, however it dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunBusyError("Another process is at work on this run.", run_id=path.parent.name) from error
-        yield
 
 
 def _wait(session: _Session) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from birdbone.compress.config import LowRankConfig, QuantizeConfig, WavesConfig
+from birdbone.compress.config import FIRST_TOKEN_SHARE, LowRankConfig, QuantizeConfig, WavesConfig
 from birdbone.core import Strict, read_yaml
 from birdbone.data.config import DataConfig
 from birdbone.evaluate.config import EvaluateConfig
@@ -28,7 +28,7 @@ class LogActivationsStep(Strict):
     kind: Literal["log_activations"]
     batch_size: int = Field(default=4, ge=1)
     """Windows that go through the model at once."""
-    first_token_share: float | None = Field(default=0.1, gt=0, le=10)
+    first_token_share: float | None = Field(default=FIRST_TOKEN_SHARE, gt=0, le=10)
     """Input power of the windows' first tokens (attention sinks) as a share of all others'; null: as they come."""
 
 

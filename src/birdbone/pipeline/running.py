@@ -13,7 +13,7 @@ from birdbone.pipeline import repository
 from birdbone.pipeline.computing import settle_dtype, use_machine
 from birdbone.pipeline.durable import ProgressListener, execute
 from birdbone.pipeline.environment import describe_environment
-from birdbone.pipeline.errors import RunNotResumableError
+from birdbone.pipeline.errors import RunBusyError, RunNotResumableError
 from birdbone.pipeline.recipe import Recipe
 from birdbone.pipeline.report import write_report
 from birdbone.pipeline.service import find_run, view_run
@@ -94,6 +94,8 @@ def _execute(workspace: Workspace, run_id: str, *, listener: ProgressListener, i
             listener=listener,
             is_resume=is_resume,
         )
+    except RunBusyError:
+        raise
     except BirdboneError:
         # The run's own error is the one to tell; a page that cannot be written must not hide it.
         with contextlib.suppress(BirdboneError, OSError):

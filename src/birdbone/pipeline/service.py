@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from birdbone.core import (
 )
 from birdbone.pipeline import repository
 from birdbone.pipeline.errors import NothingToExportError, RunNotFoundError
+from birdbone.pipeline.lock import hold_run
 from birdbone.pipeline.repository import RunRow, StepRow
 from birdbone.vault import Garbage, Vault, checkout, collect_garbage, delete_ref, open_vault, read_manifest, refs
 
@@ -112,11 +114,16 @@ def remove_runs(workspace: Workspace, names: Sequence[str], *, is_dry_run: bool)
 
     A run that is not done and is not named keeps everything that it would need to resume only while it is listed here:
     so garbage is collected only when no unfinished run is left.
+
+    Raises:
+        RunBusyError: a process works on one of them; nothing was removed.
     """
     chosen = [find_run(workspace, name) for name in names]
     vault = open_vault(workspace.vault_folder)
-    if not is_dry_run:
+    with contextlib.ExitStack() as held:
         for run in chosen:
+            held.enter_context(hold_run(workspace.run_folder(run.id)))
+        for run in () if is_dry_run else chosen:
             _forget(workspace, run)
     unfinished = [run for run in list_runs(workspace) if run.status != "done" and run.id not in {r.id for r in chosen}]
     return [run.id for run in chosen], collect_garbage(vault, dry_run=is_dry_run or bool(unfinished))
