@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdbone.core import Measurement
-from birdbone.evaluate import RateComparison, decode_rates, size_measurements
+from birdbone.evaluate import size_measurements
 from birdbone.models.gguf import GgufReport, QuantizedTensor, StateTensor
-from birdbone.models.llamacpp import LlamaCpp, open_engine
+from birdbone.models.llamacpp import open_engine
 from birdbone.pipeline.context import StepContext
 
 
@@ -26,36 +26,9 @@ def nll_in_llamacpp(context: StepContext, path: Path, windows_NT: NDArray[np.int
     return np.stack(rows)
 
 
-def compare_decoding(
-    context: StepContext, candidate: Path, baseline: Path, *, num_tokens: int, repeats: int
-) -> RateComparison:
-    """Return the decode rates of two files in the same engine, threads and process, in turns."""
-    threads = num_threads(context)
-    with (
-        open_engine(candidate, num_ctx=num_tokens + 8, num_threads=threads) as ours,
-        open_engine(baseline, num_ctx=num_tokens + 8, num_threads=threads) as theirs,
-    ):
-        report = context.progress("decode rate in llama.cpp")
-        num_turns = 0
-
-        def turn(engine: LlamaCpp) -> int:
-            nonlocal num_turns
-            num_turns += 1
-            engine.generate_greedy([0], num_tokens)
-            report(num_turns, 2 * (repeats + 1))
-            return num_tokens
-
-        return decode_rates(lambda: turn(ours), lambda: turn(theirs), repeats=repeats)
-
-
 def num_threads(context: StepContext) -> int:
     """Return the threads that the run was given when it started."""
     return context.recipe.num_threads or 1
-
-
-def engine_name(context: StepContext) -> str:
-    """Return engine and threads, as the method of a figure names them."""
-    return f"llama.cpp, {num_threads(context)} thread(s)"
 
 
 def file_figures(report: GgufReport, *, artefact: str, num_weights: int) -> tuple[Measurement, ...]:

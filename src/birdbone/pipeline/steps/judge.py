@@ -18,13 +18,8 @@ from birdbone.evaluate import GateRule, Verdict, judge, paired_ratio
 from birdbone.models.gguf import write_gguf
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import JudgeStep
-from birdbone.pipeline.steps.engines import (
-    compare_decoding,
-    engine_name,
-    file_figures,
-    nll_in_llamacpp,
-    stored_zeros,
-)
+from birdbone.pipeline.steps.decoding import race
+from birdbone.pipeline.steps.engines import file_figures, nll_in_llamacpp, num_threads, stored_zeros
 from birdbone.pipeline.steps.good_states import candidates, good_states, num_rejected
 from birdbone.pipeline.steps.materials import summarise, take_array, take_file, take_model
 from birdbone.vault import put_file
@@ -70,12 +65,19 @@ def _quality(context: StepContext, path: Path, digest: str) -> list[Measurement]
 
 def _speed(context: StepContext, settings: JudgeStep, path: Path, digest: str) -> list[Measurement]:
     baseline = take_file(context, "dense_gguf")
-    rates = compare_decoding(context, path, baseline, num_tokens=settings.decode_tokens, repeats=settings.repeats)
-    engine = engine_name(context)
+    raced = race(
+        path,
+        baseline,
+        num_tokens=settings.decode_tokens,
+        repeats=settings.repeats,
+        max_threads=num_threads(context),
+        progress=context.progress("decode rate in llama.cpp"),
+    )
+    engine = f"llama.cpp, {raced.num_threads} thread(s)"
     return [
-        *rates.candidate.measurements(artefact=digest, engine=engine),
-        *rates.baseline.measurements(artefact=context.artefacts["dense_gguf"], engine=engine),
-        rates.measurement(artefact=digest, engine=engine),
+        *raced.rates.candidate.measurements(artefact=digest, engine=engine),
+        *raced.rates.baseline.measurements(artefact=context.artefacts["dense_gguf"], engine=engine),
+        raced.rates.measurement(artefact=digest, engine=engine),
     ]
 
 
