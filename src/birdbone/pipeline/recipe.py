@@ -48,6 +48,8 @@ class LowRankStep(LowRankConfig):
     """Fit low-rank factors to what rounding lost and merge them where that helps."""
 
     kind: Literal["low_rank"]
+    num_deciding_windows: int = Field(default=4, ge=1, le=1_000_000)
+    """Windows not learned from, on which the corrected model has to be nearer to the dense one."""
 
 
 class ExportStep(Strict):

@@ -28,6 +28,11 @@ class Rounding:
     errors_after: tuple[float, ...]
     num_merged: int | None
     """Blocks whose correction was kept."""
+    kl_before: float | None
+    """Nats a token from the dense model's predictions, without the correction, on windows not learned from."""
+    kl_after: float | None
+    """The same with it."""
+    is_correction_kept: bool
     tensor_counts: Mapping[str, int]
     """Tensors in the file, by type."""
     limits: tuple[str, ...]
@@ -51,6 +56,9 @@ def read_rounding(view: RunView) -> Rounding | None:
         errors_before=tuple(merged.get("errors_before") or ()),
         errors_after=tuple(merged.get("errors_after") or ()),
         num_merged=merged.get("num_merged"),
+        kl_before=merged.get("kl_before"),
+        kl_after=merged.get("kl_after"),
+        is_correction_kept=not merged.get("is_left_out", False),
         tensor_counts=written.get("types") or {},
         limits=tuple(written.get("limits") or ()),
     )

@@ -3,7 +3,7 @@
 A run makes waiting threads sleep (`OMP_WAIT_POLICY=PASSIVE`), which suits torch beside other work. But torch and
 llama.cpp share one OpenMP, and llama.cpp's threads meet at a barrier hundreds of times a token: two that sleep decoded
 at a third of the speed of one. So the timing happens in a child process without that variable. How many threads are
-fastest still depends on who else is at work: the baseline is timed with one and with all, and the better number is used.
+fastest still depends on who else is at work: the baseline is timed with one and with all, and the better is used.
 """
 
 from __future__ import annotations

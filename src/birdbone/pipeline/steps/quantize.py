@@ -59,7 +59,7 @@ def _first_errors(
     kinds: Mapping[str, GgufType],
 ) -> dict[str, float]:
     """Return the relative output error that rounding to nearest would make in each linear."""
-    report, plain = context.progress("first rounding"), RoundingConfig(kind="importance")
+    report, plain = context.progress("first rounding"), RoundingConfig(kind="nearest")
     errors = {}
     for number, (path, kind) in enumerate(kinds.items(), start=1):
         weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
