@@ -1,8 +1,8 @@
 """The step `low_rank`: a correction is learned block by block, merged into the scales, and has to prove itself.
 
 A block's error may fall while the model gets worse: the blocks are weighed alike, their effects are not. So the
-corrected model has to be nearer to the dense one's predictions on windows that nothing was learned from; else it is left
-out.
+corrected model has to be nearer to the dense one's predictions on windows that nothing was learned from; else it is
+left out.
 """
 
 from __future__ import annotations
