@@ -2,7 +2,7 @@
 
 Question: is the perplexity of the F16 GGUF in stock llama.cpp within 0.1 % of torch in fp32 on the same tokens; does
 llama.cpp read 10,000 strings as the model's own tokenizer does; how many bytes and how much time a token does a file
-of Q4_0 matrices and a Q8_0 embedding (plain rounding, no calibration) take against F16?
+in the demo's types (Q4_0, Q4_1 for up and down, a Q5_0 embedding; plain rounding, no calibration) take against F16?
 Method: windows of consecutive tokens from the bundled held-out text, the first token of each window given; nats over
 the others, in torch and in llama.cpp on the exported file. Decoding: one token a call after a short prompt, both files
 open in the same process at the same threads, turns alternating; wall clock and CPU seconds.
@@ -89,7 +89,10 @@ def _rounded(state: dict[str, Tensor]) -> dict[str, StateTensor]:
     def rounded(name: str, tensor: Tensor) -> StateTensor:
         if tensor.ndim != 2:
             return tensor
-        return quantize_tensor(tensor, GgufType.Q4_0 if ".layers." in name else GgufType.Q8_0)
+        if ".layers." not in name:
+            return quantize_tensor(tensor, GgufType.Q5_0)
+        is_wide = name.endswith(("up_proj.weight", "down_proj.weight"))
+        return quantize_tensor(tensor, GgufType.Q4_1 if is_wide else GgufType.Q4_0)
 
     return {name: rounded(name, tensor) for name, tensor in state.items()}
 
