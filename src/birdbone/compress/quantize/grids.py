@@ -19,7 +19,7 @@ from torch import Tensor
 
 from birdbone.models.gguf import BLOCK_SIZE, GgufType, QuantizedTensor
 
-_SHIFTS = (0.0, -0.8, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.8)
+_SHIFTS = (0.0, -0.6, -0.3, 0.3, 0.6)  # nine gave 1 % less error for 1.6 times the time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
