@@ -120,7 +120,7 @@ def _record_step(connection: Any, run_id: str, step: dict[str, Any], position: i
     payload = {
         "label": label,
         "kind": kind,
-        "figures": {row.name: row.value for row in rows},
+        "figures": [{"name": row.name, "value": row.value, "artefact": row.artefact} for row in rows],
         "notes": step["notes"],
     }
     publish(connection, topic=run_id, kind="step_done", payload=payload)

@@ -44,7 +44,8 @@ def test_only_what_happens_from_now_on_is_told(workspace: Workspace, begun_run: 
         record(workspace, "step_started", label="wave-1", kind="waves")
         display.listen("wave-1", "shed and refit", 1, 10)
         notes = {"verdict": "good"}
-        figures = {"perplexity": 20.2, "perplexity_ratio": 1.01, "sparsity": 0.1}
+        values = {"perplexity": 20.2, "perplexity_ratio": 1.01, "sparsity": 0.1}
+        figures = [{"name": name, "value": value, "artefact": "b3:00"} for name, value in values.items()]
         record(workspace, "step_done", label="wave-1", kind="waves", figures=figures, notes=notes)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "wave-1: started"
@@ -56,7 +57,7 @@ def test_a_step_is_told_as_soon_as_the_next_one_reports(workspace: Workspace, be
     stream = io.StringIO()
     display = RunDisplay(workspace, begun_run, plain(stream))
     display.listen("wave-1", "heal", 0, 2)
-    record(workspace, "step_done", label="wave-1", kind="waves", figures={}, notes={"verdict": "undone"})
+    record(workspace, "step_done", label="wave-1", kind="waves", figures=[], notes={"verdict": "undone"})
     display.listen("wave-1", "heal", 1, 2)
     assert stream.getvalue() == ""
     display.listen("quantize", "rounding", 0, 2)

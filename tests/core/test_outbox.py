@@ -1,3 +1,4 @@
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ def test_events_of_a_topic_come_back_in_order_and_from_where_one_left_off(tmp_pa
         assert [event.payload["number"] for event in events] == [0, 1, 2]
         later = read_events(connection, topic="run-a", after_id=events[0].id)
     assert [event.payload["number"] for event in later] == [1, 2]
+    assert all(abs(dt.datetime.now(dt.UTC) - event.at) < dt.timedelta(minutes=1) for event in events)
 
 
 def test_an_event_is_gone_with_the_change_that_it_tells_of(tmp_path: Path) -> None:

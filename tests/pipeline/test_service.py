@@ -143,6 +143,18 @@ def test_an_export_may_be_made_twice_and_takes_nothing_away_that_it_did_not_make
     assert own.read_text() == "three years of work"
 
 
+@pytest.mark.parametrize("name", ["recipe.yaml", "report.html"])
+def test_an_export_beside_somebody_elses_file_of_the_same_name_touches_nothing(
+    reference: Reference, tmp_path: Path, name: str
+) -> None:
+    workspace, view = reference
+    (tmp_path / name).write_text("name: mine\n")
+    with pytest.raises(DestinationNotEmptyError, match=name):
+        service.export_run(workspace, view.run.id, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "name: mine\n"
+
+
 def test_a_run_without_a_judged_model_has_nothing_to_export(
     workspace: Workspace, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:

@@ -64,7 +64,8 @@ def phases(
         output.print_json([entry.to_dict() for entry in kinds])
         return
     for entry in kinds:
-        output.print_line(f"{entry.kind}: {entry.help}")
+        after = f" After {' and '.join(entry.needs)}." if entry.needs else ""
+        output.print_line(f"{entry.kind}: {entry.help}{after}")
         rows = [(row.path, row.type, row.default, row.help) for row in entry.settings]
         if rows:
             output.print_table(output.new_table(("setting", "type", "default", "meaning"), rows))

@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from birdbone.pipeline.catalogue import settings_types
 from birdbone.pipeline.errors import UnknownStepError
-from birdbone.pipeline.recipe import Recipe
+from birdbone.pipeline.recipe import NEEDS, Recipe
 
 RECIPE = "recipe"
 """The group of settings that stand above the steps."""
@@ -36,6 +36,8 @@ class KindHelp:
 
     kind: str
     help: str
+    needs: tuple[str, ...]
+    """Kinds that have to stand before it in a recipe."""
     settings: tuple[SettingHelp, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,7 +66,8 @@ def _kinds() -> list[tuple[str, type[BaseModel]]]:
 def _describe(kind: str, model: type[BaseModel], *, prefix: str, leave_out: frozenset[str]) -> KindHelp:
     fields = {name: field for name, field in model.model_fields.items() if name not in leave_out}
     settings = tuple(row for name, field in fields.items() for row in _settings(f"{prefix}{name}", field))
-    return KindHelp(kind=kind, help=(inspect.getdoc(model) or "").partition("\n")[0], settings=settings)
+    summary = (inspect.getdoc(model) or "").partition("\n")[0]
+    return KindHelp(kind=kind, help=summary, needs=NEEDS.get(kind, ()), settings=settings)
 
 
 def _settings(path: str, field: FieldInfo) -> Iterator[SettingHelp]:

@@ -97,7 +97,7 @@ def describe_event(event: Event) -> str:
 
 
 def _outcome(payload: dict[str, Any]) -> str:
-    figures, notes = payload.get("figures") or {}, payload.get("notes") or {}
+    figures, notes = {row["name"]: row["value"] for row in payload.get("figures") or ()}, payload.get("notes") or {}
     parts = []
     if perplexity := figures.get("perplexity", figures.get("perplexity_gguf")):
         ratio = figures.get("perplexity_ratio")

@@ -238,7 +238,7 @@ def _record(session: _Session, job: StepJob, result: StepResult) -> dict[str, An
     with session.engine.begin() as connection:
         rows = repository.replace_measurements(connection, run_id=job.run_id, step=job.label, rows=result.measurements)
         repository.end_step(connection, job.run_id, job.label, result=plain)
-        figures = {row.name: row.value for row in rows}
+        figures = [{"name": row.name, "value": row.value, "artefact": row.artefact} for row in rows]
         payload = {"label": job.label, "kind": job.kind, "figures": figures, "notes": plain["notes"]}
         publish(connection, topic=job.run_id, kind="step_done", payload=payload)
     return plain

@@ -81,7 +81,7 @@ StepSettings = Annotated[
     Field(discriminator="kind"),
 ]
 
-_NEEDS: dict[str, tuple[str, ...]] = {
+NEEDS: dict[str, tuple[str, ...]] = {
     "seed": (),
     "log_activations": ("seed",),
     "waves": ("seed", "log_activations"),
@@ -91,6 +91,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "judge": ("export",),
     "version": ("judge",),
 }
+"""Kinds of step that have to stand before each kind."""
 
 
 class Recipe(Strict):
@@ -240,7 +241,7 @@ def _check_order(recipe: Recipe) -> None:
     for step in recipe.steps:
         if step.kind in seen:
             raise BadRecipeError(f"The step {step.kind!r} stands twice; waves repeat by themselves.")
-        missing = [kind for kind in _NEEDS[step.kind] if kind not in seen]
+        missing = [kind for kind in NEEDS[step.kind] if kind not in seen]
         if missing:
             raise BadRecipeError(f"The step {step.kind!r} needs {', '.join(missing)} before it.")
         seen.add(step.kind)

@@ -20,7 +20,17 @@ from birdbone.pipeline import repository
 from birdbone.pipeline.errors import NothingToExportError, RunNotFoundError
 from birdbone.pipeline.lock import hold_run
 from birdbone.pipeline.repository import RunRow, StepRow
-from birdbone.vault import Garbage, Vault, checkout, collect_garbage, delete_ref, open_vault, read_manifest, refs
+from birdbone.vault import (
+    DestinationNotEmptyError,
+    Garbage,
+    Vault,
+    checkout,
+    collect_garbage,
+    delete_ref,
+    open_vault,
+    read_manifest,
+    refs,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,19 +101,19 @@ def export_run(workspace: Workspace, name: str, destination: Path) -> list[Path]
 
     Raises:
         NothingToExportError: its `judge` step is not done.
-        DestinationNotEmptyError: another model lies in `destination`; it is not touched.
+        DestinationNotEmptyError: `destination` holds files of these names that are not this run's; nothing is touched.
     """
     view = view_run(workspace, name)
     if "final" not in view.artefacts:
         raise NothingToExportError(f"The run {view.run.id} has no judged model yet.", run_id=view.run.id)
+    loose = [*sorted(view.folder.glob("exports/*")), view.folder / "report.html", view.folder / "recipe.yaml"]
+    sources = [source for source in loose if source.exists()]
+    foreign = [source.name for source in sources if _is_foreign(destination / source.name, source, view.run.id)]
+    if foreign:
+        raise DestinationNotEmptyError(f"{destination} has a {foreign[0]} that is not of {view.run.id}.")
     destination.mkdir(parents=True, exist_ok=True)
-    vault = open_vault(workspace.vault_folder)
-    made = [_check_out_once(vault, view.artefacts["final"], destination / "model")]
-    for source in sorted(view.folder.glob("exports/*")):
-        made.append(Path(shutil.copy2(source, destination / source.name)))
-    for source in (view.folder / "report.html", view.folder / "recipe.yaml"):
-        if source.exists():
-            made.append(Path(shutil.copy2(source, destination / source.name)))
+    made = [_check_out_once(open_vault(workspace.vault_folder), view.artefacts["final"], destination / "model")]
+    made += [Path(shutil.copy2(source, destination / source.name)) for source in sources]
     if (view.folder / "diff").is_dir():
         made.append(Path(shutil.copytree(view.folder / "diff", destination / "diff", dirs_exist_ok=True)))
     return made
@@ -140,6 +150,14 @@ def _check_out_once(vault: Vault, artefact: str, folder: Path) -> Path:
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     is_there = found.keys() == files.keys() and all(_sha256(path) == files[name].sha256 for name, path in found.items())
     return folder if is_there else checkout(vault, artefact, folder)
+
+
+def _is_foreign(target: Path, source: Path, run_id: str) -> bool:
+    """Return whether `target` is there and is neither the same file nor an older page of the same run."""
+    if not target.exists():
+        return False
+    is_older_page = target.suffix == ".html" and run_id in target.read_text(encoding="utf-8", errors="replace")
+    return not is_older_page and _sha256(target) != _sha256(source)
 
 
 def _sha256(path: Path) -> str:
