@@ -144,6 +144,11 @@ def test_phases_of_one_kind(call: Any) -> None:
     assert "waves.shed.fraction" in shown
     assert "seed:" not in shown
     assert json.loads(call("phases", "export", "--json").stdout)[0]["settings"] == []
+    (quantize,) = json.loads(call("phases", "quantize", "--json").stdout)
+    assert quantize["needs"] == ["seed", "log_activations"]
+    types = {row["path"]: row["type"] for row in quantize["settings"]}
+    assert types["quantize.rounding.kind"] == "nearest | importance | feedback"
+    assert types["quantize.format.by_role"] == "map"
     assert call("phases", "moult").exit_code == 2
 
 

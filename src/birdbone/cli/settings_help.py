@@ -82,7 +82,7 @@ def _settings(path: str, field: FieldInfo) -> Iterator[SettingHelp]:
         yield SettingHelp(path=f"{path}.kind", type=choices, default=str(default), help=_help(field.description))
     for model in models:
         for name, inner in model.model_fields.items():
-            if name != "kind":
+            if name != "kind" or len(get_args(inner.annotation)) > 1:
                 yield from _settings(f"{path}.{name}", inner)
 
 
@@ -100,6 +100,8 @@ def _type_name(annotation: Any) -> str:
         return " | ".join(_type_name(part) for part in parts)
     if origin is tuple:
         return f"list of {_type_name(parts[0])}"
+    if origin is dict:
+        return "map"
     return "unset" if annotation is type(None) else str(getattr(annotation, "__name__", annotation))
 
 

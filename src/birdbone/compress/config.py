@@ -94,7 +94,7 @@ class QuantizeFormat(Strict):
     linears: StoredType = "q4_0"
     """The decoder's linears."""
     by_role: dict[LinearRole, StoredType] = Field(default_factory=dict)
-    """Linears that are stored otherwise, by what they do in their block."""
+    """Linears that are stored otherwise, by role: q, k, v, o, gate, up, down; where fused, qkv and gate_up."""
     embedding: StoredType = "q5_0"
     """The embedding and the head."""
 
