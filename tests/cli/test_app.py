@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +20,17 @@ from birdbone.core import ErrorKind, exit_code
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 HEAVY = {"torch", "transformers", "sqlalchemy", "dbos", "pyarrow", "rich"}
 GROUP = typer.main.get_command(app)
-COMMANDS: dict[str, Any] = GROUP.commands  # type: ignore[attr-defined]
+
+
+def leaves(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+COMMANDS: dict[str, Any] = dict(leaves(GROUP))
 
 
 def options_of(command: Any) -> set[str]:

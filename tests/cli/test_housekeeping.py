@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from birdbone.cli.settings import check_config, hide_password
 from birdbone.core import Workspace, write_yaml
@@ -120,3 +122,19 @@ def test_export_of_a_run_without_a_judged_model_says_so(call: Any, workspace: Wo
     run_id = record_run(workspace, "demo-20260101-000000-bbbb", num_steps=2, status="stopped")
     result = call("export", run_id)
     assert (result.exit_code, f"birdbone run --resume {run_id}" in result.stderr) == (3, True)
+
+
+def test_vault_hash_tells_what_changed_and_as_a_hook_stops_once(call: Any, tmp_path: Path) -> None:
+    path, manifest = tmp_path / "model.safetensors", tmp_path / "weights.json"
+    save_file({"a": np.zeros(4, dtype=np.float32)}, path)
+    words = ("vault", "hash", str(path), "--manifest", str(manifest))
+    assert call(*words).stdout == "model.safetensors: new, 1 tensors\n"
+    assert call(*words, "--check").exit_code == 0
+    save_file({"a": np.ones(4, dtype=np.float32)}, path)
+    assert call(*words, "--check").exit_code == 4
+    first, second = call(*words, "--hook"), call(*words, "--hook")
+    assert (first.exit_code, second.exit_code) == (4, 0)
+    assert "add it to the commit" in first.stderr
+    told = json.loads(call(*words, "--json").stdout)["model.safetensors"]
+    assert told["weights"].startswith("b3:")
+    assert told["change"]["changed"] == []

@@ -21,7 +21,8 @@ def guard(name: str, *paths: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_hook_runs_a_tool_of_the_own_environment() -> None:
     assert {repository["repo"] for repository in CONFIG["repos"]} == {"local"}
-    assert {"ruff-check", "ruff-format", "mdformat", "notebook-diff", "check-yaml", "large-files"} == set(HOOKS)
+    own = {"ruff-check", "ruff-format", "mdformat", "notebook-diff", "check-yaml", "large-files", "weight-hash"}
+    assert own == set(HOOKS)
     for hook in HOOKS.values():
         assert hook["language"] == "system"
         assert hook["entry"].startswith(".venv/bin/")
@@ -29,6 +30,11 @@ def test_every_hook_runs_a_tool_of_the_own_environment() -> None:
 
 def test_pre_commit_accepts_the_configuration() -> None:
     command = [sys.executable, "-m", "pre_commit", "validate-config", ".pre-commit-config.yaml"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+
+
+def test_pre_commit_accepts_the_hooks_for_other_repositories() -> None:
+    command = [sys.executable, "-m", "pre_commit", "validate-manifest", ".pre-commit-hooks.yaml"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
 
 

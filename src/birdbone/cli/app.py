@@ -12,6 +12,7 @@ from birdbone.cli.housekeeping import clean, config, init, validate
 from birdbone.cli.running import cite, compare, phases, run
 from birdbone.cli.seeing import logs, monitor, status
 from birdbone.cli.taking import export
+from birdbone.cli.vault import vault
 from birdbone.cli.versions import model, models
 
 EXIT_CODES = (
@@ -36,6 +37,7 @@ _COMMANDS = (
 )
 for _command in _COMMANDS:
     app.command()(_command)
+app.add_typer(vault, name="vault")
 
 
 def _print_version(is_asked: bool) -> None:

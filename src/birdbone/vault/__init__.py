@@ -1,7 +1,8 @@
 """The vault: content-addressed versions of models, masks, datasets and reports, each byte checked before it is used.
 
 Owns: the store in a folder (`objects/`, `refs/`), artefacts and their manifests, versions, refs and their log,
-checkout, verification and garbage collection, the diff of two versions and its bundle for a reviewer.
+checkout, verification and garbage collection, the diff of two versions and its bundle for a reviewer, the digests of
+files of weights that lie in a repository.
 Needs: `core`, NumPy, blake3. No torch; a tensor is bytes with a name, a dtype and a shape.
 """
 
@@ -13,6 +14,7 @@ from birdbone.vault.errors import (
     BadNameError,
     BadRecordError,
     BadSafetensorsError,
+    BadWeightFileError,
     CorruptObjectError,
     DestinationNotEmptyError,
     MissingObjectError,
@@ -25,6 +27,7 @@ from birdbone.vault.errors import (
     UnsupportedFormatError,
     VaultBusyError,
     VaultError,
+    WeightsChangedError,
 )
 from birdbone.vault.folder import Vault, open_vault
 from birdbone.vault.history import commit, log
@@ -32,12 +35,14 @@ from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_
 from birdbone.vault.records import Lineage, Manifest, PlainFile, TensorEntry, TensorFile, Version
 from birdbone.vault.refs import RefMove, delete_ref, move_ref, read_head, read_ref, read_reflog, refs, set_head
 from birdbone.vault.upkeep import Garbage, Verification, collect_garbage, verify
+from birdbone.vault.weights import WeightChange, WeightDigests, hash_weights, update_manifest
 
 __all__ = [
     "AmbiguousNameError",
     "BadNameError",
     "BadRecordError",
     "BadSafetensorsError",
+    "BadWeightFileError",
     "CorruptObjectError",
     "DestinationNotEmptyError",
     "Garbage",
@@ -64,6 +69,9 @@ __all__ = [
     "VaultError",
     "Verification",
     "Version",
+    "WeightChange",
+    "WeightDigests",
+    "WeightsChangedError",
     "checkout",
     "collect_garbage",
     "commit",
@@ -71,6 +79,7 @@ __all__ = [
     "diff_manifests",
     "diff_tensors",
     "group_by_layer",
+    "hash_weights",
     "log",
     "move_ref",
     "open_vault",
@@ -85,6 +94,7 @@ __all__ = [
     "resolve",
     "resolve_artefact",
     "set_head",
+    "update_manifest",
     "verify",
     "write_diff_bundle",
 ]

@@ -4,6 +4,8 @@
 VaultError
 ├── BadSafetensorsError            vault.bad_safetensors         invalid
 │   └── TruncatedSafetensorsError  vault.truncated_safetensors   invalid
+├── BadWeightFileError             vault.bad_weight_file         invalid
+├── WeightsChangedError            vault.weights_changed         conflict
 ├── BadNameError                   vault.bad_name                invalid
 ├── BadRecordError                 vault.bad_record              invalid
 ├── UnsupportedFileError           vault.unsupported_file        invalid
@@ -62,6 +64,22 @@ class BadRecordError(VaultError):
     code = "vault.bad_record"
     kind: ErrorKind = "invalid"
     hint = "Give finite numbers, text, lists and mappings only."
+
+
+class BadWeightFileError(VaultError):
+    """A file of weights, or the manifest of such files, that cannot be read whole."""
+
+    code = "vault.bad_weight_file"
+    kind: ErrorKind = "invalid"
+    hint = "Fetch or save the file again; what it held before is in its last version."
+
+
+class WeightsChangedError(VaultError):
+    """Files of weights are not what their manifest says."""
+
+    code = "vault.weights_changed"
+    kind: ErrorKind = "conflict"
+    hint = "If the change is meant, run `birdbone vault hash` on them and commit the manifest with them."
 
 
 class UnsupportedFileError(VaultError):
