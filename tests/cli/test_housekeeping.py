@@ -128,7 +128,7 @@ def test_vault_hash_tells_what_changed_and_as_a_hook_stops_once(call: Any, tmp_p
     path, manifest = tmp_path / "model.safetensors", tmp_path / "weights.json"
     save_file({"a": np.zeros(4, dtype=np.float32)}, path)
     words = ("vault", "hash", str(path), "--manifest", str(manifest))
-    assert call(*words).stdout == "model.safetensors: new, 1 tensors\n"
+    assert call(*words).stdout == "model.safetensors: new, 1 tensor\n"
     assert call(*words, "--check").exit_code == 0
     save_file({"a": np.ones(4, dtype=np.float32)}, path)
     assert call(*words, "--check").exit_code == 4

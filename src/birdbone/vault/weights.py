@@ -69,7 +69,7 @@ class WeightChange:
         if not self.is_change:
             return f"{self.path}: as it was"
         if self.is_new:
-            return f"{self.path}: new, {len(self.added)} tensors"
+            return f"{self.path}: new, {len(self.added)} tensor{'' if len(self.added) == 1 else 's'}"
         parts = [f"{len(names)} {verb}" for verb, names in self._by_verb() if names]
         tensors = f"tensors: {', '.join(parts)}" if parts else "no tensor changed"
         return f"{self.path}: {tensors}{'; metadata changed' if self.is_metadata_changed else ''}"
