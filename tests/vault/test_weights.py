@@ -126,7 +126,7 @@ def test_a_flipped_bit_changes_a_digest_or_is_an_error(tmp_path: Path, ending: s
     [
         ("model.onnx", b"x", "expected one of"),
         ("model.gguf", b"", "empty"),
-        ("model.gguf", b"GGUF" + bytes(20), "version 2 or 3"),
+        ("model.gguf", b"GGUF" + bytes(20), "not 2 or 3"),
         ("model.gguf", b"GGUF\x03\0\0\0" + b"\xff" * 16, "cut short"),
         ("model.pt", b"\x80\x04K\x01.", "no sound archive"),
         ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),

@@ -30,6 +30,7 @@ from birdbone.vault.errors import (
     WeightsChangedError,
 )
 from birdbone.vault.folder import Vault, open_vault
+from birdbone.vault.gguf_file import GgufLayout, GgufSpan, read_gguf_layout
 from birdbone.vault.history import commit, log
 from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_artefact
 from birdbone.vault.records import Lineage, Manifest, PlainFile, TensorEntry, TensorFile, Version
@@ -46,6 +47,8 @@ __all__ = [
     "CorruptObjectError",
     "DestinationNotEmptyError",
     "Garbage",
+    "GgufLayout",
+    "GgufSpan",
     "LayerDiff",
     "Lineage",
     "Manifest",
@@ -85,6 +88,7 @@ __all__ = [
     "open_vault",
     "put_file",
     "put_folder",
+    "read_gguf_layout",
     "read_head",
     "read_manifest",
     "read_ref",

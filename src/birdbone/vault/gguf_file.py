@@ -1,4 +1,4 @@
-"""Where the tensors of a `.gguf` file lie, read from its header alone; values are passed over, not decoded.
+"""What a `.gguf` file says of itself and where its tensors lie, read from its header alone.
 
 Layout (little endian): `GGUF`, uint32 version, uint64 number of tensors, uint64 number of keys; the keys (name, uint32
 type, value); the directory (name, number of axes, axes from the fastest on, type, offset from the data's start); zeros
@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from birdbone.vault.errors import BadWeightFileError
 
-_SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-_UINT32, _STRING, _ARRAY = 4, 8, 9
-_ALIGNMENT_KEY, _ALIGNMENT = "general.alignment", 32
-_MAX_AXES = 8
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+_ALIGNMENT = 32
+_MAX_AXES = 4
 
 BLOCK_SIZES = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 40),
@@ -45,101 +47,123 @@ class GgufSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GgufLayout:
-    """The bytes `[begin, end)` of the keys and their values, and the tensors in the order of their bytes."""
+    """The keys with their values, their bytes `[begin, end)`, and the tensors in the order of their bytes."""
 
+    metadata: Mapping[str, Any]
     keys: tuple[int, int]
+    data_start: int
     tensors: tuple[GgufSpan, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    name: str
+    shape: tuple[int, ...]
+    type_id: int
+    offset: int
+
+
 def read_gguf_layout(data: memoryview, *, name: str) -> GgufLayout:
-    """Return where keys and tensors lie in the bytes of a whole file; the data itself is not read.
+    """Return what the header in the bytes of a whole file says; the data itself is not read.
 
     Raises:
-        BadWeightFileError: no GGUF of version 2 or 3, cut short, or tensors that lie outside of the file.
+        BadWeightFileError: no GGUF of version 2 or 3, cut short, a type of value that GGUF does not have,
+            or tensors that overlap or lie outside of the file.
     """
-    try:
-        return _read_layout(data, name=name)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
-        raise BadWeightFileError(f"The header of {name} is cut short or not GGUF.", path=name) from error
-
-
-def _read_layout(data: memoryview, *, name: str) -> GgufLayout:
-    magic, version, num_tensors, num_keys = struct.unpack_from("<4sIQQ", data, 0)
-    if magic != b"GGUF" or version not in (2, 3):
-        raise BadWeightFileError(f"{name} is no GGUF file of version 2 or 3.", path=name)
-    cursor, alignment = _Cursor(data, 24), _ALIGNMENT
-    for _ in range(num_keys):
-        key, kind = cursor.string(), cursor.number("<I")
-        if key == _ALIGNMENT_KEY and kind == _UINT32:
-            alignment = cursor.number("<I")
-        else:
-            cursor.skip_value(kind)
+    if bytes(data[:4]) != b"GGUF":
+        raise BadWeightFileError(f"{name} is not a GGUF file: it does not begin with the letters GGUF.", path=name)
+    cursor = _Cursor(data, 4, name=name)
+    version, num_tensors, num_keys = cursor.take("<IQQ")
+    if version not in (2, 3):
+        raise BadWeightFileError(f"{name} is GGUF of version {version}, not 2 or 3.", path=name)
+    metadata = {cursor.name(): cursor.value() for _ in range(num_keys)}
     end_of_keys = cursor.position
-    entries = sorted((_read_entry(cursor) for _ in range(num_tensors)), key=lambda entry: entry[3])
-    if alignment < 1:
-        raise BadWeightFileError(f"{name} asks for an alignment of {alignment} bytes.", path=name)
-    start = -(-cursor.position // alignment) * alignment
-    ends = [start + offset for *_, offset in entries[1:]] + [len(data)]
-    spans = tuple(
-        GgufSpan(name=key, type_id=kind, shape=shape, begin=start + offset, end=_end(kind, shape, start + offset, end))
-        for (key, kind, shape, offset), end in zip(entries, ends, strict=True)
+    entries = [cursor.entry() for _ in range(num_tensors)]
+    start = _align(cursor.position, metadata.get("general.alignment", _ALIGNMENT), name=name)
+    return GgufLayout(
+        metadata=metadata,
+        keys=(24, end_of_keys),
+        data_start=start,
+        tensors=tuple(_spans(entries, start=start, file_bytes=len(data), name=name)),
     )
-    outside = [span.name for span, end in zip(spans, ends, strict=True) if not start <= span.begin <= span.end <= end]
-    if outside:
-        raise BadWeightFileError(f"{name} is cut short, or its tensor {outside[0]!r} overlaps another.", path=name)
-    return GgufLayout(keys=(24, end_of_keys), tensors=spans)
 
 
-def _end(type_id: int, shape: tuple[int, ...], begin: int, next_begin: int) -> int:
-    if type_id not in BLOCK_SIZES:
-        return next_begin
-    num_weights, num_bytes = BLOCK_SIZES[type_id]
-    return begin + math.prod(shape) // num_weights * num_bytes
+def _align(position: int, alignment: object, *, name: str) -> int:
+    if not isinstance(alignment, int) or alignment < 1:
+        raise BadWeightFileError(f"{name} asks for an alignment of {alignment!r}, not of a number of bytes.", path=name)
+    return -(-position // alignment) * alignment
 
 
-def _read_entry(cursor: _Cursor) -> tuple[str, int, tuple[int, ...], int]:
-    name, num_axes = cursor.string(), cursor.number("<I")
-    if num_axes > _MAX_AXES:
-        raise IndexError(num_axes)
-    axes = [cursor.number("<Q") for _ in range(num_axes)]
-    return name, cursor.number("<I"), tuple(reversed(axes)), cursor.number("<Q")
+def _spans(entries: Sequence[_Entry], *, start: int, file_bytes: int, name: str) -> Iterator[GgufSpan]:
+    ordered = sorted(entries, key=lambda entry: (entry.offset, math.prod(entry.shape)))
+    limits = [start + entry.offset for entry in ordered[1:]] + [file_bytes]
+    for entry, limit in zip(ordered, limits, strict=False):  # without tensors there is one limit too many
+        begin, num_weights = start + entry.offset, math.prod(entry.shape)
+        per_block, block_bytes = BLOCK_SIZES.get(entry.type_id, (0, 0))
+        end = begin + num_weights // per_block * block_bytes if per_block else limit
+        if not begin <= end <= limit:
+            raise BadWeightFileError(f"{name} is cut short, or its tensor {entry.name!r} overlaps another.", path=name)
+        yield GgufSpan(name=entry.name, type_id=entry.type_id, shape=entry.shape, begin=begin, end=end)
 
 
 class _Cursor:
-    """Reads numbers and strings one after another; past the end it raises `struct.error` or `IndexError`."""
+    """Reads values one after another and says where a file that is too short ends."""
 
-    def __init__(self, data: memoryview, position: int) -> None:
+    def __init__(self, data: memoryview, position: int, *, name: str) -> None:
         self._data = data
+        self._name = name
         self.position = position
 
-    def number(self, layout: str) -> int:
-        (value,) = struct.unpack_from(layout, self._data, self.position)
-        self.position += struct.calcsize(layout)
-        return int(value)
+    def take(self, layout: str) -> tuple[Any, ...]:
+        size = struct.calcsize(layout)
+        return struct.unpack_from(layout, self._data, self._pass(size))
 
-    def string(self) -> str:
-        size = self.number("<Q")
-        start = self._skip(size)
-        return bytes(self._data[start : start + size]).decode()
+    def text(self, errors: str) -> str:
+        (size,) = self.take("<Q")
+        start = self._pass(size)
+        return bytes(self._data[start : self.position]).decode(errors=errors)
 
-    def skip_value(self, kind: int) -> None:
-        if kind in _SCALAR_BYTES:
-            self._skip(_SCALAR_BYTES[kind])
-        elif kind == _STRING:
-            self._skip(self.number("<Q"))
-        elif kind == _ARRAY:
-            inner, count = self.number("<I"), self.number("<Q")
-            if inner in _SCALAR_BYTES:
-                self._skip(count * _SCALAR_BYTES[inner])
-            else:
-                for _ in range(count):
-                    self.skip_value(inner)
-        else:
-            raise IndexError(kind)
+    def name(self) -> str:
+        try:
+            return self.text("strict")
+        except UnicodeDecodeError as error:
+            raise self._bad(f"a name before byte {self.position} is not UTF-8") from error
 
-    def _skip(self, size: int) -> int:
+    def value(self) -> Any:
+        (kind,) = self.take("<I")
+        if kind != _ARRAY:
+            return self._reader(kind)()
+        element, count = self.take("<IQ")
+        if element in _SCALARS:
+            self._need(count)  # before a layout of that many letters is made
+            return list(self.take(f"<{count}{_SCALARS[element]}"))
+        read = self._reader(element)
+        return [read() for _ in range(count)]
+
+    def entry(self) -> _Entry:
+        name = self.name()
+        (num_axes,) = self.take("<I")
+        if not 1 <= num_axes <= _MAX_AXES:
+            raise self._bad(f"tensor {name!r} has {num_axes} axes; GGUF allows 1 to {_MAX_AXES}")
+        *axes, type_id, offset = self.take(f"<{num_axes}QIQ")
+        return _Entry(name=name, shape=tuple(reversed(axes)), type_id=type_id, offset=offset)
+
+    def _reader(self, kind: int) -> Callable[[], Any]:
+        if kind == _STRING:
+            return lambda: self.text("replace")
+        if kind not in _SCALARS:
+            raise self._bad(f"a value at byte {self.position} has type {kind}, which GGUF does not have")
+        return lambda: self.take("<" + _SCALARS[kind])[0]
+
+    def _pass(self, size: int) -> int:
+        self._need(size)
         start = self.position
-        if start + size > len(self._data):
-            raise IndexError(size)
         self.position += size
         return start
+
+    def _need(self, size: int) -> None:
+        if self.position + size > len(self._data):
+            raise self._bad(f"it ends at byte {len(self._data)}, where {size} bytes were due at {self.position}")
+
+    def _bad(self, fault: str) -> BadWeightFileError:
+        return BadWeightFileError(f"The header of {self._name} is cut short or damaged: {fault}.", path=self._name)

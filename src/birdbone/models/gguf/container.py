@@ -1,27 +1,27 @@
-"""The GGUF container, version 3: header, key-values, tensor directory, aligned tensor data. No model knowledge here.
+"""Writing the GGUF container, version 3: header, key-values, tensor directory. No model knowledge here.
 
 Layout (all little endian): `GGUF`, uint32 version, uint64 number of tensors, uint64 number of key-values; the
 key-values (name, uint32 type, value); the directory (name, number of axes, axes from the fastest to the slowest, type,
 offset from the start of the data); zeros to a multiple of 32; the tensors, each padded to a multiple of 32.
 Source: ggml `docs/gguf.md`. The order of keys and tensors is the caller's, so the same input gives the same bytes.
+`birdbone.vault` reads what this writes.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from birdbone.models.gguf.errors import CorruptGgufError, GgufError
+from birdbone.models.gguf.errors import GgufError
 
-MAGIC = b"GGUF"
-VERSION = 3
+_MAGIC = b"GGUF"
+_VERSION = 3
 ALIGNMENT = 32
 
 _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_MAX_AXES = 4
+_ELEMENT_CODES = {_UINT32: "I", _INT32: "i", _FLOAT32: "f"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +54,6 @@ class TensorEntry:
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What stands before the data: the keys, the directory, and where the data begins in the file."""
-
-    metadata: Mapping[str, Any]
-    tensors: tuple[TensorEntry, ...]
-    data_start: int
-
-
 def padding(size: int) -> int:
     """Return how many zeros bring `size` to the next multiple of the alignment."""
     return -size % ALIGNMENT
@@ -70,84 +61,11 @@ def padding(size: int) -> int:
 
 def encode_header(metadata: Mapping[str, Value], tensors: Sequence[TensorEntry]) -> bytes:
     """Return the bytes of a file up to the first tensor's data."""
-    parts = [MAGIC, struct.pack("<IQQ", VERSION, len(tensors), len(metadata))]
+    parts = [_MAGIC, struct.pack("<IQQ", _VERSION, len(tensors), len(metadata))]
     parts += [_string(key) + _encode_value(value) for key, value in metadata.items()]
     parts += [_encode_entry(entry) for entry in tensors]
     head = b"".join(parts)
     return head + bytes(padding(len(head)))
-
-
-def decode_header(data: memoryview) -> Header:
-    """Return the keys and the directory at the start of a file.
-
-    Raises:
-        CorruptGgufError: wrong magic or version, a value cut short, a type that GGUF does not have.
-    """
-    if bytes(data[:4]) != MAGIC:
-        raise CorruptGgufError("This is not a GGUF file: it does not begin with the letters GGUF.")
-    cursor = _Cursor(data, 4)
-    version, num_tensors, num_keys = cursor.take("<IQQ")
-    if version not in (2, VERSION):
-        raise CorruptGgufError(f"GGUF version {version} is not 2 or 3.", version=version)
-    metadata = {cursor.string(): cursor.value() for _ in range(num_keys)}
-    tensors = tuple(cursor.entry() for _ in range(num_tensors))
-    alignment = metadata.get("general.alignment", ALIGNMENT)
-    if not isinstance(alignment, int) or alignment < 1:
-        raise CorruptGgufError(f"The file's alignment is {alignment!r}, not a number of bytes.")
-    return Header(metadata=metadata, tensors=tensors, data_start=-(-cursor.position // alignment) * alignment)
-
-
-class _Cursor:
-    """Reads values one after another and says where a file that is too short ends."""
-
-    def __init__(self, data: memoryview, position: int) -> None:
-        self._data = data
-        self.position = position
-
-    def take(self, layout: str) -> tuple[Any, ...]:
-        size = struct.calcsize(layout)
-        self._need(size)
-        values = struct.unpack_from(layout, self._data, self.position)
-        self.position += size
-        return values
-
-    def string(self) -> str:
-        (size,) = self.take("<Q")
-        self._need(size)
-        start, self.position = self.position, self.position + size
-        return bytes(self._data[start : self.position]).decode("utf-8", errors="replace")
-
-    def value(self) -> Any:
-        (kind,) = self.take("<I")
-        if kind != _ARRAY:
-            return self._reader(kind)()
-        element, count = self.take("<IQ")
-        self._need(count)
-        if element in _SCALARS:
-            return list(self.take(f"<{count}{_SCALARS[element]}"))
-        read = self._reader(element)
-        return [read() for _ in range(count)]
-
-    def entry(self) -> TensorEntry:
-        name = self.string()
-        (num_axes,) = self.take("<I")
-        if not 1 <= num_axes <= _MAX_AXES:
-            raise CorruptGgufError(f"Tensor {name!r} has {num_axes} axes; GGUF allows 1 to {_MAX_AXES}.")
-        *axes, type_id, offset = self.take(f"<{num_axes}QIQ")
-        return TensorEntry(name=name, shape=tuple(reversed(axes)), type_id=type_id, offset=offset)
-
-    def _reader(self, kind: int) -> Callable[[], Any]:
-        if kind == _STRING:
-            return self.string
-        if kind not in _SCALARS:
-            raise CorruptGgufError(f"A key at byte {self.position} has value type {kind}, which GGUF does not have.")
-        return lambda: self.take("<" + _SCALARS[kind])[0]
-
-    def _need(self, size: int) -> None:
-        if self.position + size > len(self._data):
-            raise CorruptGgufError(
-                f"The file ends at byte {len(self._data)}, inside its header; {size} bytes were due at {self.position}."
-            )
 
 
 def _encode_entry(entry: TensorEntry) -> bytes:
@@ -175,7 +93,7 @@ def _encode_array(array: StoredArray) -> bytes:
     head = struct.pack("<IIQ", _ARRAY, element, len(array.values))
     if element == _STRING:
         return head + b"".join(map(_string, array.values))
-    return head + struct.pack(f"<{len(array.values)}{_SCALARS[element]}", *array.values)
+    return head + struct.pack(f"<{len(array.values)}{_ELEMENT_CODES[element]}", *array.values)
 
 
 def _string(text: str) -> bytes:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
-from birdbone.models.gguf.container import Header, TensorEntry, decode_header
 from birdbone.models.gguf.errors import CorruptGgufError
+from birdbone.vault import BadWeightFileError, GgufLayout, GgufSpan, read_gguf_layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +48,13 @@ def read_gguf_summary(path: Path) -> GgufSummary:
         FileNotFoundError: there is no such file.
     """
     with _mapped(path) as data:
-        header = decode_header(data)
-        tensors = tuple(_tensor_info(entry, header, len(data)) for entry in header.tensors)
+        layout = _read_layout(data, path)
+    tensors = tuple(map(_tensor_info, layout.tensors))
     num_weights = sum(prod(tensor.shape) for tensor in tensors)
     num_bytes = sum(tensor.size_bytes for tensor in tensors)
     return GgufSummary(
-        architecture=str(header.metadata.get("general.architecture", "")),
-        metadata=header.metadata,
+        architecture=str(layout.metadata.get("general.architecture", "")),
+        metadata=layout.metadata,
         tensors=tensors,
         size_bytes=path.stat().st_size,
         num_weights=num_weights,
@@ -69,14 +69,11 @@ def read_tensor_bytes(path: Path, name: str) -> NDArray[np.uint8]:
         CorruptGgufError: the file is not whole, or has no tensor of that name.
     """
     with _mapped(path) as data:
-        header = decode_header(data)
-        entry = next((entry for entry in header.tensors if entry.name == name), None)
-        if entry is None:
+        span = next((span for span in _read_layout(data, path).tensors if span.name == name), None)
+        if span is None:
             raise CorruptGgufError(f"{path.name} has no tensor {name!r}.", hint="`read_gguf_summary` lists them.")
-        info = _tensor_info(entry, header, len(data))
-        start = header.data_start + entry.offset
-        stored = np.frombuffer(data[start : start + info.size_bytes], dtype=np.uint8).copy()
-    return stored.reshape(prod(entry.shape[:-1]), -1) if len(entry.shape) > 1 else stored
+        stored = np.frombuffer(data[span.begin : span.end], dtype=np.uint8).copy()
+    return stored.reshape(prod(span.shape[:-1]), -1) if len(span.shape) > 1 else stored
 
 
 @contextmanager
@@ -88,13 +85,16 @@ def _mapped(path: Path) -> Iterator[memoryview]:
             yield data
 
 
-def _tensor_info(entry: TensorEntry, header: Header, file_size: int) -> GgufTensorInfo:
+def _read_layout(data: memoryview, path: Path) -> GgufLayout:
     try:
-        kind = GGMLQuantizationType(entry.type_id)
+        return read_gguf_layout(data, name=path.name)
+    except BadWeightFileError as error:
+        raise CorruptGgufError(error.message) from error
+
+
+def _tensor_info(span: GgufSpan) -> GgufTensorInfo:
+    try:
+        kind = GGMLQuantizationType(span.type_id)
     except ValueError as error:
-        raise CorruptGgufError(f"Tensor {entry.name!r} has type {entry.type_id}, which GGUF does not have.") from error
-    weights_per_block, bytes_per_block = GGML_QUANT_SIZES[kind]
-    size = prod(entry.shape) // weights_per_block * bytes_per_block
-    if header.data_start + entry.offset + size > file_size:
-        raise CorruptGgufError(f"The file is cut short: tensor {entry.name!r} would lie beyond its end.")
-    return GgufTensorInfo(name=entry.name, shape=entry.shape, type=kind.name, size_bytes=size)
+        raise CorruptGgufError(f"Tensor {span.name!r} has type {span.type_id}, which GGUF does not have.") from error
+    return GgufTensorInfo(name=span.name, shape=span.shape, type=kind.name, size_bytes=span.end - span.begin)
