@@ -51,7 +51,7 @@ def snapshot_of(*versions: Version, head: str | None = None, **refs: Version) ->
         vault=Vault(folder=Path("nowhere")),
         versions={id: found[id] for id in newest_first(found)},
         refs=names,
-        head=None if head is None else names[f"refs/heads/{head}"],
+        head_branch=None if head is None else f"refs/heads/{head}",
     )
 
 

@@ -13,7 +13,7 @@ from birdbone.vault.folder import Vault
 from birdbone.vault.lookup import read_manifest, read_version
 from birdbone.vault.names import BRANCHES, HEAD
 from birdbone.vault.records import Manifest, Version
-from birdbone.vault.refs import read_ref, read_reflog, refs
+from birdbone.vault.refs import read_head, read_reflog, refs
 
 Scope = Literal["refs", "all"]
 """`refs`: what branches and tags reach now. `all`: also what any ref ever pointed at, if the store still has it."""
@@ -21,12 +21,13 @@ Scope = Literal["refs", "all"]
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Versions by id, a child before its parents; refs by full name; where `HEAD` is."""
+    """Versions by id, a child before its parents; refs by full name."""
 
     vault: Vault
     versions: Mapping[str, Version]
     refs: Mapping[str, str]
-    head: str | None
+    head_branch: str | None
+    """The branch that `HEAD` stands for, if it exists."""
     _manifests: dict[str, Manifest] = field(default_factory=dict, repr=False, compare=False)
 
     def manifest(self, artefact: str) -> Manifest:
@@ -35,14 +36,18 @@ class Snapshot:
             self._manifests[artefact] = read_manifest(self.vault, artefact)
         return self._manifests[artefact]
 
+    @property
+    def named(self) -> Mapping[str, str]:
+        """`HEAD`, if it is anywhere, and every ref, with the version that it points at."""
+        head = {} if self.head_branch is None else {HEAD: self.refs[self.head_branch]}
+        return {**head, **self.refs}
+
     @cached_property
     def refs_of(self) -> Mapping[str, tuple[str, ...]]:
         """Full names of the refs that point at each version, `HEAD` first."""
         found: dict[str, tuple[str, ...]] = {}
-        named = {HEAD: self.head, **self.refs}
-        for name, version in named.items():
-            if version is not None:
-                found[version] = (*found.get(version, ()), name)
+        for name, version in self.named.items():
+            found[version] = (*found.get(version, ()), name)
         return found
 
     @cached_property
@@ -78,7 +83,13 @@ def take_snapshot(vault: Vault, *, scope: Scope = "refs") -> Snapshot:
         once = dict.fromkeys(id for move in read_reflog(vault) for id in (move.new, move.old) if id and id not in read)
         read |= dict(_read_reached(vault, once, is_needed=False, known=read))
     order = newest_first(read)
-    return Snapshot(vault=vault, versions={id: read[id] for id in order}, refs=pointed_at, head=read_ref(vault, HEAD))
+    head = read_head(vault)
+    return Snapshot(
+        vault=vault,
+        versions={id: read[id] for id in order},
+        refs=pointed_at,
+        head_branch=head if head in pointed_at else None,
+    )
 
 
 def newest_first(versions: Mapping[str, Version]) -> list[str]:
