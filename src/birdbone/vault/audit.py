@@ -12,7 +12,7 @@ from birdbone.vault.folder import Vault, hold_lock
 from birdbone.vault.journal import read_journal
 from birdbone.vault.names import BRANCHES, HEAD, NOTES, SETTINGS
 from birdbone.vault.notes import list_notes, note_ref
-from birdbone.vault.permissions import read_settings, settings_digest
+from birdbone.vault.permissions import read_settings_file, settings_digest
 from birdbone.vault.refs import read_present
 
 
@@ -70,7 +70,7 @@ def verify_audit(vault: Vault, *, witness: AuditTip | None = None) -> AuditRepor
         faults=tuple(faults),
         torn=seen.torn.decode("utf-8", "replace"),
         num_beyond_tip=max(len(seen.lines) - (seen.tip.num_lines if seen.tip else 0), 0),
-        cut_off=tuple(ref for ref, entry in last.items() if seen.values.get(ref) == entry.old),
+        cut_off=tuple(ref for ref, entry in last.items() if _is_cut_off(entry, seen.values.get(ref))),
     )
 
 
@@ -85,7 +85,7 @@ def _take_snapshot(vault: Vault) -> _Snapshot:
         with _noting(faults):
             tip = audit_tip(vault)
         with _noting(faults):
-            values[SETTINGS] = settings_digest(read_settings(vault))
+            values[SETTINGS] = settings_digest(read_settings_file(vault))
         with _noting(faults):
             notes.update((note.id, note_ref(note.version)) for note in list_notes(vault, with_removed=True))
     return _Snapshot(lines=journal.lines, torn=journal.torn, tip=tip, values=values, notes=notes, faults=faults)
@@ -115,10 +115,15 @@ def _check_tip_is_there(seen: _Snapshot) -> Iterator[AuditFault]:
 def _check_values(last: Mapping[str, AuditEntry], values: Mapping[str, str | None]) -> Iterator[AuditFault]:
     for ref in sorted({*last, *values}):
         entry, value = last.get(ref), values.get(ref)
-        known = (entry.old, entry.new) if entry else (_FRESH.get(ref),)
-        if value not in known:
+        told = entry.new if entry else _FRESH.get(ref)
+        if value != told and not _is_cut_off(entry, value):
             held = value or "nothing"
-            yield AuditFault(line=None, message=f"{ref} holds {held[:80]}; the log says {known[-1] or 'nothing'}.")
+            yield AuditFault(line=None, message=f"{ref} holds {held[:80]}; the log says {told or 'nothing'}.")
+
+
+def _is_cut_off(entry: AuditEntry | None, value: str | None) -> bool:
+    """Return whether a crash explains the value. Older settings do no harm: those that the tip names hold."""
+    return entry is not None and value == entry.old
 
 
 def _check_notes(entries: Iterable[AuditEntry], notes: Mapping[str, str]) -> Iterator[AuditFault]:

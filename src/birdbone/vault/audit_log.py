@@ -8,8 +8,9 @@ bytes, the last chain value), replaced atomically after each line. A line is wri
     line in the log, flushed  ->  tip, flushed  ->  the ref itself, flushed
 
 A crash between two arrows leaves a line more than the tip knows, or a line whose move never happened; both are told
-apart from damage. Nobody's acknowledged move is ever without its line. Whoever can rewrite log, tip and refs together
-can still forge all of it; a tip kept elsewhere (`audit_tip`) shows that too.
+apart from damage. The settings of the refs hold from the tip on, whatever their file says. Nobody's acknowledged move
+is ever without its line. Whoever can rewrite log, tip and refs together can still forge all of it; a tip kept elsewhere
+(`audit_tip`) shows that too.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from birdbone.core.files import write_atomically
 from birdbone.core.schema import Strict
 from birdbone.vault.errors import CorruptObjectError
 from birdbone.vault.folder import Vault, explain_write_errors
-from birdbone.vault.journal import Journal, append_line, canonical_line, parse_line, read_journal
-from birdbone.vault.names import Digest
+from birdbone.vault.journal import append_line, canonical_line, parse_line, read_journal
+from birdbone.vault.names import SETTINGS, Digest
 
 _GENESIS = digest_bytes(b"birdbone.audit/1")  # what the first line follows
 
@@ -63,6 +64,8 @@ class AuditTip(Strict):
     """Bytes in the log."""
     chain: Digest
     """The chain value of the last line."""
+    settings: Digest | None = None
+    """The settings of the refs that hold; None for those of a fresh store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,8 @@ def append_entry(
         fields["detail"] = detail
     chain = _chain_value(end.chain, fields)
     size_bytes = append_line(vault.reflog, canonical_line(fields | {"chain": chain}), torn=end.torn)
-    tip = AuditTip(num_lines=end.num_lines + 1, size_bytes=size_bytes, chain=chain)
+    settings = new if ref == SETTINGS else end.settings
+    tip = AuditTip(num_lines=end.num_lines + 1, size_bytes=size_bytes, chain=chain, settings=settings)
     with explain_write_errors(vault.refs), write_atomically(_tip_path(vault)) as stream:
         stream.write(tip.model_dump_json().encode())
 
@@ -150,11 +154,12 @@ def _check_tip(lines: Sequence[bytes], tip: AuditTip) -> Iterator[AuditFault]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _End:
-    """Where the next line goes."""
+    """Where the next line goes, and the settings that hold there."""
 
     chain: str
     num_lines: int
     torn: bytes
+    settings: str | None
 
 
 def _find_end(vault: Vault) -> _End:
@@ -165,22 +170,27 @@ def _find_end(vault: Vault) -> _End:
     """
     tip = audit_tip(vault)
     if tip is None:
-        return _end_after(read_journal(vault.reflog), chain=_GENESIS, num_lines=0)
+        changes = [entry.new for entry in read_entries(vault) if entry.ref == SETTINGS]
+        tip = AuditTip(num_lines=0, size_bytes=0, chain=_GENESIS, settings=changes[-1] if changes else None)
     size_bytes = vault.reflog.stat().st_size if vault.reflog.exists() else 0
-    if size_bytes < tip.size_bytes:
-        journal = read_journal(vault.reflog)
-        return _End(chain=tip.chain, num_lines=len(journal.lines), torn=journal.torn)
-    beyond = read_journal(vault.reflog, offset=tip.size_bytes)
-    return _end_after(beyond, chain=tip.chain, num_lines=tip.num_lines)
+    is_short = size_bytes < tip.size_bytes
+    beyond = read_journal(vault.reflog, offset=0 if is_short else tip.size_bytes)
+    return _End(
+        chain=tip.chain if is_short else _follow(tip.chain, beyond.lines),
+        num_lines=len(beyond.lines) + (0 if is_short else tip.num_lines),
+        torn=beyond.torn,
+        settings=tip.settings,
+    )
 
 
-def _end_after(journal: Journal, *, chain: str, num_lines: int) -> _End:
-    is_whole = True
-    for line in journal.lines:
+def _follow(chain: str, lines: Sequence[bytes]) -> str:
+    """Return the chain value after the lines that follow `chain` unbroken."""
+    for line in lines:
         entry = parse_entry(line)
-        is_whole = is_whole and entry is not None and entry.chain == _chain_value(chain, _without_chain(line))
-        chain = entry.chain if entry and is_whole else chain
-    return _End(chain=chain, num_lines=num_lines + len(journal.lines), torn=journal.torn)
+        if entry is None or entry.chain != _chain_value(chain, _without_chain(line)):
+            break
+        chain = entry.chain
+    return chain
 
 
 def _chain_value(before: str, fields: dict[str, Any]) -> str:

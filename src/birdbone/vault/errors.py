@@ -198,7 +198,9 @@ class BadSettingsError(VaultError):
 
     code = "vault.bad_settings"
     kind: ErrorKind = "invalid"
-    hint = "The last line of refs/reflog.jsonl for refs/settings holds the settings; keep one admin of `refs/*`."
+    hint = (
+        "The last line of refs/settings in the reflog has them in `detail`: put those back. Keep one admin of `refs/*`."
+    )
 
 
 class TagExistsError(VaultError):

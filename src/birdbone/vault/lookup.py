@@ -8,6 +8,7 @@ and not both).
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -146,7 +147,7 @@ def _refs_called(vault: Vault, ref: str) -> tuple[str, ...]:
 
 
 def _step(vault: Vault, version: str | None, *, kind: str, count: int, name: str) -> str:
-    for place in [1] * count if kind == "~" else [count] * bool(count):
+    for place in itertools.repeat(1, count) if kind == "~" else [count] * bool(count):
         parents = parents_of(vault, version or "")
         if place > len(parents):
             raise UnknownNameError(f"{name!r} goes past {version}, which has {len(parents)} parents.", name=name)

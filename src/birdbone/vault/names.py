@@ -59,7 +59,7 @@ def full_ref_name(name: str) -> str:
     parts = full.split("/")[2:]
     if name.startswith("refs/") and full != name:
         raise BadNameError(f"Refs live under {BRANCHES} and {TAGS}; {name!r} does not.", name=name)
-    if not all(_is_ref_part(part) for part in parts) or parts[0].startswith("-") or name in (HEAD, "@"):
+    if not all(_is_ref_part(part) for part in parts) or parts[0].startswith("-") or parts in ([HEAD], ["@"]):
         raise BadNameError(f"{name!r} cannot be the name of a ref.", name=name)
     return full
 

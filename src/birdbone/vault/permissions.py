@@ -24,10 +24,10 @@ from birdbone.core.digest import digest_json
 from birdbone.core.files import write_json
 from birdbone.core.schema import Strict
 from birdbone.vault.ancestry import comes_before, parents_of
-from birdbone.vault.audit_log import append_entry
+from birdbone.vault.audit_log import append_entry, audit_tip, read_entries
 from birdbone.vault.errors import AccessDeniedError, BadNameError, BadSettingsError, ProtectedRefError
 from birdbone.vault.folder import Vault, explain_write_errors, hold_lock
-from birdbone.vault.names import BRANCHES, HEAD, SETTINGS
+from birdbone.vault.names import BRANCHES, HEAD, SETTINGS, TAGS
 
 Level = Literal["read", "write", "merge", "admin"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -99,17 +99,40 @@ def full_pattern(pattern: str) -> str:
 
 
 def read_settings(vault: Vault) -> RefSettings:
-    """Return the settings of the refs; those of a fresh store if none were ever made.
+    """Return the settings of the refs that hold; those of a fresh store if none were ever made.
+
+    The tip of the audit names them, so a file that was edited or removed past the audit gives nobody a right. A change
+    that a crash cut off before its file was written is taken from the log.
 
     Raises:
-        BadSettingsError: the file does not hold settings; no ref moves until it does.
+        BadSettingsError: the file does not hold the settings that were made; no ref moves until it does.
+    """
+    tip = audit_tip(vault)
+    found = read_settings_file(vault)
+    digest = settings_digest(found)
+    if digest == (tip.settings if tip else None):
+        return found
+    changes = [entry for entry in read_entries(vault) if entry.ref == SETTINGS]
+    last = changes[-1] if changes else None
+    if last and digest == last.new:
+        return found  # changed since the tip was read
+    if last and tip and (digest, tip.settings) == (last.old, last.new):
+        return RefSettings.model_validate(last.detail)
+    raise BadSettingsError(f"{_settings_path(vault).name} does not hold the settings that the audit knows.")
+
+
+def read_settings_file(vault: Vault) -> RefSettings:
+    """Return what the file of the settings holds, whether it holds or not.
+
+    Raises:
+        BadSettingsError: it is not settings.
     """
     try:
         return RefSettings.model_validate_json(_settings_path(vault).read_bytes())
     except FileNotFoundError:
         return RefSettings()
-    except ValidationError as error:
-        raise BadSettingsError(f"{_settings_path(vault).name}: {error.errors()[0]['msg']}.") from error
+    except (ValidationError, BadNameError) as error:
+        raise BadSettingsError(f"{_settings_path(vault).name} does not hold settings of refs.") from error
 
 
 def change_settings(
@@ -252,7 +275,7 @@ def check_move(vault: Vault, ref: str, *, old: str | None, new: str | None, iden
         ProtectedRefError: it would have to be forced, by who is an admin.
     """
     settings = read_settings(vault)
-    if is_protected(settings, ref) and not _goes_forward(vault, old, new):
+    if is_protected(settings, ref) and not _goes_forward(vault, ref, old, new):
         check_level(settings, ref, needs="admin", identity=identity)
         if not force:
             raise _protected(ref, identity=identity, is_deletion=new is None)
@@ -261,8 +284,11 @@ def check_move(vault: Vault, ref: str, *, old: str | None, new: str | None, iden
         check_level(settings, ref, needs=needs, identity=identity)
 
 
-def _goes_forward(vault: Vault, old: str | None, new: str | None) -> bool:
-    return old is None or (new is not None and comes_before(vault, old, new))
+def _goes_forward(vault: Vault, ref: str, old: str | None, new: str | None) -> bool:
+    """Return whether nothing is lost by a move; to a tag any move but its making is a loss."""
+    if old is None:
+        return True
+    return new is not None and not ref.startswith(TAGS) and comes_before(vault, old, new)
 
 
 def _brings_merges(vault: Vault, old: str, new: str) -> bool:
