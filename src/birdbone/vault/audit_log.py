@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from birdbone.core.digest import digest_bytes
 from birdbone.core.files import write_atomically
@@ -58,9 +58,9 @@ class AuditEntry(Strict):
 class AuditTip(Strict):
     """Where the log ended when it was last written to. Kept somewhere else, it is a witness against the whole store."""
 
-    num_lines: int
+    num_lines: int = Field(ge=1)
     """Lines in the log."""
-    size_bytes: int
+    size_bytes: int = Field(ge=1)
     """Bytes in the log."""
     chain: Digest
     """The chain value of the last line."""
@@ -169,18 +169,20 @@ def _find_end(vault: Vault) -> _End:
     the tip, so that the break stays to be found.
     """
     tip = audit_tip(vault)
-    if tip is None:
-        changes = [entry.new for entry in read_entries(vault) if entry.ref == SETTINGS]
-        tip = AuditTip(num_lines=0, size_bytes=0, chain=_GENESIS, settings=changes[-1] if changes else None)
     size_bytes = vault.reflog.stat().st_size if vault.reflog.exists() else 0
-    is_short = size_bytes < tip.size_bytes
-    beyond = read_journal(vault.reflog, offset=0 if is_short else tip.size_bytes)
-    return _End(
-        chain=tip.chain if is_short else _follow(tip.chain, beyond.lines),
-        num_lines=len(beyond.lines) + (0 if is_short else tip.num_lines),
-        torn=beyond.torn,
-        settings=tip.settings,
-    )
+    if tip and size_bytes >= tip.size_bytes:
+        beyond = read_journal(vault.reflog, offset=tip.size_bytes)
+        chain, num_lines = _follow(tip.chain, beyond.lines), tip.num_lines + len(beyond.lines)
+    else:
+        beyond = read_journal(vault.reflog)
+        chain, num_lines = tip.chain if tip else _follow(_GENESIS, beyond.lines), len(beyond.lines)
+    settings = tip.settings if tip else _last_settings(vault)
+    return _End(chain=chain, num_lines=num_lines, torn=beyond.torn, settings=settings)
+
+
+def _last_settings(vault: Vault) -> str | None:
+    changes = [entry.new for entry in read_entries(vault) if entry.ref == SETTINGS]
+    return changes[-1] if changes else None
 
 
 def _follow(chain: str, lines: Sequence[bytes]) -> str:

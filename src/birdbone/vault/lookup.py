@@ -97,7 +97,7 @@ def resolve_range(vault: Vault, text: str) -> VersionRange:
         UnknownNameError, AmbiguousNameError: as `resolve` does.
     """
     parts = _RANGE.fullmatch(text)
-    if parts is None:
+    if parts is None or not (parts["left"] or parts["right"]):
         return VersionRange(tips=(resolve(vault, text),))
     left, right = (resolve(vault, parts[side] or HEAD) for side in ("left", "right"))
     if parts["dots"] == "..":

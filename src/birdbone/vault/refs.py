@@ -61,7 +61,7 @@ def read_ref(vault: Vault, ref: str) -> str | None:
     Raises:
         CorruptObjectError: the ref's file does not hold a version id.
     """
-    content = _read_text(vault.refs / HEAD) if ref == HEAD else ""
+    content = _read_head_file(vault) if ref == HEAD else ""
     if is_digest(content):
         return content
     full = _branch_in(content) if ref == HEAD else full_ref_name(ref)
@@ -85,7 +85,7 @@ def read_head(vault: Vault) -> str:
     Raises:
         CorruptObjectError: the file holds neither a branch nor a version.
     """
-    content = _read_text(vault.refs / HEAD)
+    content = _read_head_file(vault)
     return HEAD if is_digest(content) else _branch_in(content)
 
 
@@ -102,7 +102,7 @@ def set_head(vault: Vault, ref: str, *, author: str | None = None) -> None:
 
 def point_head(vault: Vault, ref: str, *, author: str | None) -> None:
     """Do the work of `set_head` for a caller that holds the lock."""
-    old, author = _read_text(vault.refs / HEAD), identify(author)
+    old, author = _read_head_file(vault), identify(author)
     if is_digest(ref):
         _check_exists(vault, HEAD, ref)
         new = ref
@@ -244,7 +244,7 @@ def is_version(value: str | None) -> bool:
 
 def read_present(vault: Vault) -> dict[str, str]:
     """Return what is in the file of every ref and of `HEAD`, by full name, whether it makes sense or not."""
-    found = {HEAD: _read_text(vault.refs / HEAD)}
+    found = {HEAD: _read_head_file(vault)}
     for path in (*(vault.refs / "heads").rglob("*"), *(vault.refs / "tags").rglob("*")):
         with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # moved or deleted meanwhile
             if not path.name.startswith("."):
@@ -313,12 +313,21 @@ def _read_text(path: Path) -> str:
     return path.read_bytes().decode("utf-8", "replace").strip()
 
 
+def _read_head_file(vault: Vault) -> str:
+    try:
+        return _read_text(vault.refs / HEAD)
+    except FileNotFoundError:
+        return ""
+
+
 def _branch_in(content: str) -> str:
     branch = content.removeprefix("ref:").strip()
     try:
         return full_ref_name(branch)
     except BadNameError as error:
-        raise CorruptObjectError(f"HEAD holds {content[:80]!r}, no branch and no version.", ref=HEAD) from error
+        raise CorruptObjectError(
+            f"HEAD holds {content[:80]!r}, no branch and no version.", hint="Switch to a branch.", ref=HEAD
+        ) from error
 
 
 def _path_of_ref(vault: Vault, full: str) -> Path:
