@@ -21,7 +21,17 @@ VaultError
 ├── ReadOnlyVaultError             vault.read_only               denied
 ├── BadQueryError                  vault.bad_query               invalid
 │   └── UnknownFieldError          vault.unknown_field           invalid
-└── BadRetentionError              vault.bad_retention           invalid
+├── BadRetentionError              vault.bad_retention           invalid
+├── AccessDeniedError              vault.access_denied           denied
+│   └── ProtectedRefError          vault.protected_ref           denied
+├── BadSettingsError               vault.bad_settings            invalid
+├── TagExistsError                 vault.tag_exists              conflict
+├── BranchInUseError               vault.branch_in_use           conflict
+├── UnmergedBranchError            vault.unmerged_branch         conflict
+├── NotABranchError                vault.not_a_branch            invalid
+├── BadNoteError                   vault.bad_note                invalid
+├── NoBisectionError               vault.no_bisection            not_found
+└── BisectionError                 vault.bisection               conflict
 ```
 
 A full disk is `birdbone.core.errors.DiskFullError`. None of them leaves a ref moved or an object half written.
@@ -191,3 +201,84 @@ class BadRetentionError(VaultError):
     code = "vault.bad_retention"
     kind: ErrorKind = "invalid"
     hint = "Give at least one of: newest versions of each branch, days, a query."
+
+
+class AccessDeniedError(VaultError):
+    """An identity has too low a level on a ref; the ref was left where it is."""
+
+    code = "vault.access_denied"
+    kind: ErrorKind = "denied"
+    hint = "Ask an admin of the store for the level."
+
+
+class ProtectedRefError(AccessDeniedError):
+    """A protected ref would have been deleted, or moved to what does not follow it, without force."""
+
+    code = "vault.protected_ref"
+    hint = "Commit on top of what is there; or, as an admin who means it, say `force`."
+
+
+class BadSettingsError(VaultError):
+    """The settings of the refs cannot be read, or would let nobody in again."""
+
+    code = "vault.bad_settings"
+    kind: ErrorKind = "invalid"
+    hint = (
+        "The last line of refs/settings in the reflog has them in `detail`: put those back. Keep one admin of `refs/*`."
+    )
+
+
+class TagExistsError(VaultError):
+    """A tag stands for another version already; it was left there."""
+
+    code = "vault.tag_exists"
+    kind: ErrorKind = "conflict"
+    hint = "Choose another name; or say `force`, and tell whoever used the tag."
+
+
+class BranchInUseError(VaultError):
+    """A branch that `HEAD` stands for, or a name that another branch has."""
+
+    code = "vault.branch_in_use"
+    kind: ErrorKind = "conflict"
+    hint = "Switch to another branch first, or choose another name."
+
+
+class UnmergedBranchError(VaultError):
+    """Deleting a branch would leave versions that no other ref reaches."""
+
+    code = "vault.unmerged_branch"
+    kind: ErrorKind = "conflict"
+    hint = "Merge it first; or say `force` if its versions are not wanted any more."
+
+
+class NotABranchError(VaultError):
+    """A tag or a version stands where a branch was wanted."""
+
+    code = "vault.not_a_branch"
+    kind: ErrorKind = "invalid"
+    hint = "Switch with `detach`, or make a branch there and switch to it."
+
+
+class BadNoteError(VaultError):
+    """A note without text, or too long to be one."""
+
+    code = "vault.bad_note"
+    kind: ErrorKind = "invalid"
+    hint = "Give a text; keep long ones as an artefact and note its name."
+
+
+class NoBisectionError(VaultError):
+    """No bisection has been started, or there is nothing left to test in it."""
+
+    code = "vault.no_bisection"
+    kind: ErrorKind = "not_found"
+    hint = "Start one with a bad version and at least one good one."
+
+
+class BisectionError(VaultError):
+    """What was said of the versions cannot all be true."""
+
+    code = "vault.bisection"
+    kind: ErrorKind = "conflict"
+    hint = "Start again, and test the versions in question once more."

@@ -1,21 +1,25 @@
-"""Committing: an artefact becomes a version, and a branch moves on to it."""
+"""Committing, so that an artefact becomes a version and a branch moves on to it; and what came before what."""
 
 from __future__ import annotations
 
 import datetime as dt
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from birdbone.core.measurement import Measurement
+from birdbone.vault.ancestry import comes_before, lowest_common_ancestors, parents_of, walk_ancestors
 from birdbone.vault.errors import BadRecordError, MissingObjectError, RefConflictError, UnknownNameError
 from birdbone.vault.folder import Vault, hold_lock
-from birdbone.vault.lookup import read_manifest, read_version, resolve
+from birdbone.vault.loading import load_version
+from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_range
 from birdbone.vault.objects import missing_blobs, put_record
+from birdbone.vault.permissions import identify
 from birdbone.vault.records import Lineage, Version, canonical_json
-from birdbone.vault.refs import Expected, default_author, read_ref, ref_target, swap_ref
+from birdbone.vault.refs import Expected, read_ref, ref_target, swap_ref
 
 
 def commit(
@@ -49,11 +53,12 @@ def commit(
         RefConflictError: `ref` points elsewhere; it stays there.
         MissingObjectError: the store lacks the artefact, one of its blobs, or a parent.
         BadRecordError: a measurement is not plain JSON, or a number is not finite.
+        AccessDeniedError, ProtectedRefError: `author` may not move `ref` so.
     """
-    full = ref_target(vault, ref)
     lineage = lineage or Lineage()
     follows = None if parents is None else tuple(resolve(vault, parent) for parent in parents)
     with hold_lock(vault):
+        full = ref_target(vault, ref)
         _check_complete(vault, artefact)
         current = read_ref(vault, full)
         if done := _same_step(vault, current, artefact=artefact, lineage=lineage, parents=follows):
@@ -64,7 +69,7 @@ def commit(
         version = _new_version(
             artefact=artefact,
             parents=follows,
-            author=author or default_author(),
+            author=identify(author),
             time=time or dt.datetime.now(dt.UTC),
             message=message,
             measurements=tuple(_as_json(row) for row in measurements),
@@ -78,35 +83,71 @@ def commit(
 def log(vault: Vault, name: str = "HEAD", *, limit: int | None = None) -> list[Version]:
     """Return the versions that `name` and its ancestors are, a child always before its parents, newest first.
 
+    Args:
+        name: a name or a range (see `resolve_range`).
+
     Raises:
         UnknownNameError: nothing is called so.
     """
-    versions: list[Version] = []
-    for version in _walk(vault, resolve(vault, name)):
-        if limit is not None and len(versions) >= limit:
-            break
-        versions.append(version)
-    return versions
+    meant = resolve_range(vault, name)
+    hidden = set(walk_ancestors(vault, *meant.hidden))
+    return [*itertools.islice(walk_versions(vault, meant.tips, hidden=hidden), limit)]
 
 
-def _walk(vault: Vault, start: str) -> Iterator[Version]:
-    waiting = _num_children(vault, start)
-    ready = [(0.0, start, read_version(vault, start))]
+def merge_bases(vault: Vault, one: str, other: str) -> list[str]:
+    """Return the ids of all lowest common ancestors of two versions by name, newest first; none if they share nothing.
+
+    Several stand side by side after each of two branches was merged into the other.
+    """
+    found = lowest_common_ancestors(vault, resolve(vault, one), resolve(vault, other))
+    return sorted(found, key=lambda version: (-load_version(vault, version).time.timestamp(), version))
+
+
+def is_ancestor(vault: Vault, old: str, new: str) -> bool:
+    """Return whether `old` is `new` or comes before it, so that a ref could move from `old` to `new` losing nothing."""
+    return comes_before(vault, resolve(vault, old), resolve(vault, new))
+
+
+def can_fast_forward(vault: Vault, ref: str, to: str) -> bool:
+    """Return whether `ref` can move to the version `to` losing nothing: it does not exist yet, or `to` follows it."""
+    current = read_ref(vault, ref)
+    return current is None or comes_before(vault, current, resolve(vault, to))
+
+
+def count_ahead_behind(vault: Vault, name: str, other: str) -> tuple[int, int]:
+    """Return how many versions `name` follows that `other` does not, and the other way round."""
+    own, others = (set(walk_ancestors(vault, resolve(vault, each))) for each in (name, other))
+    return len(own - others), len(others - own)
+
+
+def walk_versions(vault: Vault, tips: Iterable[str], *, hidden: Collection[str] = ()) -> Iterator[Version]:
+    """Yield `tips` (ids) and all that they follow but not `hidden`: children before parents, newest first."""
+    shown = [tip for tip in dict.fromkeys(tips) if tip not in hidden]
+    waiting = _num_children(vault, shown, hidden=hidden)
+    ready: list[tuple[float, str, Version]] = []
+    _make_ready(vault, [tip for tip in shown if not waiting[tip]], ready)
     while ready:
         _, _, version = heapq.heappop(ready)
         yield version
-        for parent in dict.fromkeys(version.parents):
+        parents = [parent for parent in dict.fromkeys(version.parents) if parent not in hidden]
+        for parent in parents:
             waiting[parent] -= 1
-            if not waiting[parent]:
-                record = read_version(vault, parent)
-                heapq.heappush(ready, (-record.time.timestamp(), parent, record))
+        _make_ready(vault, [parent for parent in parents if not waiting[parent]], ready)
 
 
-def _num_children(vault: Vault, start: str) -> dict[str, int]:
-    counts = {start: 0}
-    stack = [start]
+def _make_ready(vault: Vault, versions: Iterable[str], ready: list[tuple[float, str, Version]]) -> None:
+    for version in versions:
+        record = load_version(vault, version)
+        heapq.heappush(ready, (-record.time.timestamp(), version, record))
+
+
+def _num_children(vault: Vault, tips: Iterable[str], *, hidden: Collection[str]) -> dict[str, int]:
+    counts = dict.fromkeys(tips, 0)
+    stack = [*counts]
     while stack:
-        for parent in dict.fromkeys(read_version(vault, stack.pop()).parents):
+        for parent in parents_of(vault, stack.pop()):
+            if parent in hidden:
+                continue
             if parent not in counts:
                 stack.append(parent)
             counts[parent] = counts.get(parent, 0) + 1

@@ -22,6 +22,8 @@ Kind = Annotated[str, StringConstraints(pattern=KIND_PATTERN)]
 
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
+NOTES = "refs/notes/"
+SETTINGS = "refs/settings"
 HEAD = "HEAD"
 
 _MAX_PART_BYTES = 200  # a file name has at most 255 bytes, and the temporary file beside it adds a few
@@ -50,13 +52,14 @@ def full_ref_name(name: str) -> str:
     """Return `refs/heads/<name>` for a short name, and a full name unchanged.
 
     Raises:
-        BadNameError: the name has `..`, a NUL, a leading `/` or `.`, or another part that is not safe as a file name.
+        BadNameError: the name has `..`, a NUL, a leading `/`, `.` or `-`, or another part that is not safe as a file
+            name.
     """
     full = name if name.startswith((BRANCHES, TAGS)) else BRANCHES + name
     parts = full.split("/")[2:]
     if name.startswith("refs/") and full != name:
         raise BadNameError(f"Refs live under {BRANCHES} and {TAGS}; {name!r} does not.", name=name)
-    if not all(_is_ref_part(part) for part in parts) or name in (HEAD, "@"):
+    if not all(_is_ref_part(part) for part in parts) or parts[0].startswith("-") or parts in ([HEAD], ["@"]):
         raise BadNameError(f"{name!r} cannot be the name of a ref.", name=name)
     return full
 

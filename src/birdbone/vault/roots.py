@@ -1,0 +1,15 @@
+"""What must be kept whatever else goes: the versions that a ref, `HEAD`, a note or a bisection names."""
+
+from __future__ import annotations
+
+from birdbone.vault.bisect import bisected_versions
+from birdbone.vault.folder import Vault
+from birdbone.vault.names import HEAD
+from birdbone.vault.notes import noted_versions
+from birdbone.vault.refs import read_ref, refs
+
+
+def root_versions(vault: Vault) -> set[str]:
+    """Return the ids of the versions whose whole history a collection of garbage keeps."""
+    head = read_ref(vault, HEAD)
+    return {*refs(vault).values(), *noted_versions(vault), *bisected_versions(vault), *([head] if head else [])}
