@@ -42,6 +42,18 @@ def test_a_snapshot_is_named_or_main_is_taken(vault, tmp_path):
     assert named.artefact != main.artefact
 
 
+@pytest.mark.parametrize("part", ["model.safetensors", "extra"])
+def test_a_file_or_folder_of_a_snapshot_is_read_alone_and_checked(refuses, vault, tmp_path, part):
+    place = write_hub_cache(tmp_path, {**MODEL, "extra/model.safetensors": WEIGHTS}) / "snapshots" / COMMIT / part
+    damaged = (place if place.is_file() else place / "model.safetensors").resolve()
+    rewrite(damaged, flipped(WEIGHTS))
+    refuses(SourceMismatchError, lambda: import_source(vault, place), match=r"model\.safetensors")
+    rewrite(damaged, WEIGHTS)
+    provenance = import_source(vault, place).provenance
+    assert provenance.revision == COMMIT
+    assert "config.json" not in {file.path for file in provenance.files}
+
+
 def test_without_a_main_the_only_snapshot_is_taken_and_of_several_none(refuses, vault, tmp_path):
     folder = write_hub_cache(tmp_path)
     write_hub_cache(tmp_path, {"config.json": b"old"}, commit=OTHER)

@@ -30,12 +30,12 @@ _INDEX_ENDING = ".safetensors.index.json"
 
 
 def is_huggingface_cache(source: Path) -> bool:
-    """Return whether `source` is a repository in a hub cache, or one snapshot of it."""
+    """Return whether `source` is a repository in a hub cache, one snapshot of it, or a file or folder in a snapshot."""
     return _repo_folder(source) is not None
 
 
 def read_huggingface_cache(source: Path) -> Reading:
-    """Return the files of a snapshot: of `source` itself, or of the one that `refs/main` names.
+    """Return the files of `source` in a snapshot; a repository stands for the snapshot that `refs/main` names.
 
     Raises:
         IncompleteSourceError: it is partly downloaded: no snapshot or an empty one, a dangling link, an `.incomplete`
@@ -44,32 +44,41 @@ def read_huggingface_cache(source: Path) -> Reading:
     """
     folder = _repo_folder(source)
     assert folder is not None, "the caller asked is_huggingface_cache"
-    match = _REPO_FOLDER.fullmatch(folder.name)
-    assert match is not None
-    repo = match[2].replace("--", "/")
-    snapshot = source if source != folder else _main_snapshot(folder, repo=repo)
-    command = f"hf download {repo} --revision {snapshot.name}"
+    kind, repo = _name(folder)
+    part = _main_snapshot(folder, repo=repo) if source == folder else source
+    revision = part.relative_to(folder / "snapshots").parts[0]
+    command = f"hf download {repo}{' --repo-type dataset' if kind == 'dataset' else ''} --revision {revision}"
     _check_nothing_pending(folder, command=command)
-    files = tuple(_read_file(folder, path, place, command=command) for path, place in walk_files(snapshot))
-    if not files:
+    found = list(walk_files(part)) if part.is_dir() else [(part.name, part)]
+    if not found:
         raise IncompleteSourceError(f"The snapshot of {repo} is empty.", hint=f"Run `{command}`.", repo=repo)
+    files = tuple(_read_file(folder, path, place, command=command) for path, place in found)
     _check_shards(files, command=command)
     return Reading(
         source="huggingface",
         files=files,
         hint=f"Delete that blob from the cache, then run `{command}`.",
-        kind="dataset" if match[1] == "datasets" else "model",
+        kind=kind,
         repo=repo,
-        revision=snapshot.name,
+        revision=revision,
     )
 
 
 def _repo_folder(source: Path) -> Path | None:
-    for folder in (source, source.parent.parent):
-        is_inside = folder == source or source.parent.name == "snapshots"
-        if is_inside and _REPO_FOLDER.fullmatch(folder.name) and (folder / "snapshots").is_dir():
-            return folder
+    """Return the folder of the repository that `source` is, or lies in a snapshot of."""
+    if _REPO_FOLDER.fullmatch(source.name) and (source / "snapshots").is_dir():
+        return source
+    for snapshots in source.parents:
+        if snapshots.name == "snapshots" and _REPO_FOLDER.fullmatch(snapshots.parent.name):
+            return snapshots.parent
     return None
+
+
+def _name(folder: Path) -> tuple[str, str]:
+    """Return the kind of artefact that a repository is, and its name on the hub."""
+    match = _REPO_FOLDER.fullmatch(folder.name)
+    assert match is not None
+    return "dataset" if match[1] == "datasets" else "model", match[2].replace("--", "/")
 
 
 def _main_snapshot(folder: Path, *, repo: str) -> Path:

@@ -5,6 +5,7 @@ The files are stored from where they lie: they are gathered as links in a folder
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -48,9 +49,9 @@ class _Identity:
 def import_source(vault: Vault, source: Path, *, kind: str | None = None) -> Imported:
     """Return the artefact that a source of another tool is, after all of it was checked and is durable in the store.
 
-    Recognised are: a repository or snapshot in a Hugging Face cache; a `.dvc` file, or a file or folder beside one; a
-    pointer of Git LFS, or a folder with pointers; an OCI image layout; else a plain file or folder. No hub, remote or
-    server is asked. A repository's `.git` and the record of our own `export_folder` are left out.
+    Recognised are: a repository in a Hugging Face cache, a snapshot or a part of one; a `.dvc` file, or what it
+    tracks; a pointer of Git LFS, or a folder with pointers; an OCI image layout; else a plain file or folder. No hub,
+    remote or server is asked. A repository's `.git` and the record of our own `export_folder` are left out.
 
     Args:
         source: a file or folder. Not changed.
@@ -63,7 +64,7 @@ def import_source(vault: Vault, source: Path, *, kind: str | None = None) -> Imp
         SourceChangedError: somebody wrote to it meanwhile.
         and what `put_folder` raises. No digest of an artefact comes back then, and no ref was touched.
     """
-    return _store(vault, _read(source), kind=kind)
+    return _store(vault, _read(Path(os.path.normpath(source.absolute()))), kind=kind)  # `.` has no name to look beside
 
 
 def import_oci(vault: Vault, layout: Path, *, kind: str | None = None) -> Imported:
