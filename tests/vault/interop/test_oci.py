@@ -83,7 +83,7 @@ def test_export_and_import_are_an_identity_and_the_same_version_gives_the_same_b
         assert content_of(export_oci(other, "x", here / "three").folder) == content_of(here / "one")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data(), st.sampled_from(["flip", "cut", "remove"]))
 def test_damage_anywhere_in_a_layout_is_refused_or_changes_nothing(data, fault):
     with tempfile.TemporaryDirectory() as name:
@@ -235,13 +235,18 @@ def test_a_title_that_leads_out_of_the_artefact_is_refused(refuses, vault, layou
     refuses(BadSourceError, lambda: import_oci(vault, layout), match="a layer names the file")
 
 
-@pytest.mark.parametrize("title", ["model.safetensors", "model.safetensors/x", "x" * 300])
-def test_titles_that_clash_or_fit_no_disk_are_refused(refuses, vault, layout, title):
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [("model.safetensors", "twice"), ("model.safetensors/x", "twice, or both"), ("x" * 300, "cannot be the path")],
+    ids=["same", "file and folder", "too long"],
+)
+def test_titles_that_clash_or_fit_no_disk_are_refused(refuses, vault, layout, title, words):
     def change(manifest):
         manifest["layers"][0]["annotations"]["org.cncf.model.filepath"] = title
+        manifest["config"]["mediaType"] = "application/vnd.oci.empty.v1+json"
 
     rewrite_manifest(layout, change)
-    refuses(BadSourceError, lambda: import_oci(vault, layout), match=r"twice|cannot be the path")
+    refuses(BadSourceError, lambda: import_oci(vault, layout), match=words)
 
 
 def drop_titles(manifest):
@@ -264,6 +269,10 @@ def traversing_digest(manifest):
     manifest["layers"][0]["digest"] = "sha256:../../../secret"
 
 
+def wrong_config_size(manifest):
+    manifest["config"]["size"] += 1
+
+
 def negative_size(manifest):
     manifest["layers"][0]["size"] = -1
 
@@ -282,6 +291,11 @@ def negative_size(manifest):
 def test_a_manifest_that_contradicts_itself_is_refused(refuses, vault, layout, change, words):
     rewrite_manifest(layout, change)
     refuses(BadSourceError, lambda: import_oci(vault, layout), match=words)
+
+
+def test_a_size_that_is_wrong_is_refused_though_the_digest_is_right(refuses, vault, layout):
+    rewrite_manifest(layout, wrong_config_size)
+    refuses(SourceMismatchError, lambda: import_oci(vault, layout), match="other bytes than")
 
 
 @pytest.mark.parametrize("entries", [[], [{}], 7, "several", "nested"])
