@@ -31,7 +31,11 @@ VaultError
 ├── NotABranchError                vault.not_a_branch            invalid
 ├── BadNoteError                   vault.bad_note                invalid
 ├── NoBisectionError               vault.no_bisection            not_found
-└── BisectionError                 vault.bisection               conflict
+├── BisectionError                 vault.bisection               conflict
+├── BadSourceError                 vault.bad_source              invalid
+├── IncompleteSourceError          vault.incomplete_source       not_found
+├── SourceMismatchError            vault.source_mismatch         invalid
+└── NotLoadableError               vault.not_loadable            invalid
 ```
 
 A full disk is `birdbone.core.errors.DiskFullError`. None of them leaves a ref moved or an object half written.
@@ -282,3 +286,35 @@ class BisectionError(VaultError):
     code = "vault.bisection"
     kind: ErrorKind = "conflict"
     hint = "Start again, and test the versions in question once more."
+
+
+class BadSourceError(VaultError):
+    """A record of another tool that contradicts itself, or names a file outside of what it describes."""
+
+    code = "vault.bad_source"
+    kind: ErrorKind = "invalid"
+    hint = "Make it again with the tool that it belongs to."
+
+
+class IncompleteSourceError(VaultError):
+    """A source of another tool whose bytes are not all on this machine."""
+
+    code = "vault.incomplete_source"
+    kind: ErrorKind = "not_found"
+    hint = "Fetch the rest with the tool that it belongs to."
+
+
+class SourceMismatchError(VaultError):
+    """The bytes of a source do not match the digest under which its own tool keeps them; they were not used."""
+
+    code = "vault.source_mismatch"
+    kind: ErrorKind = "invalid"
+    hint = "Remove the damaged file and fetch it again with the tool that it belongs to."
+
+
+class NotLoadableError(VaultError):
+    """What was to be exported lacks something that its reader needs."""
+
+    code = "vault.not_loadable"
+    kind: ErrorKind = "invalid"
+    hint = "Put a folder with `config.json` and weights as `.safetensors`, or check out the files as they are."
