@@ -27,7 +27,7 @@ from birdbone.vault.folder import Vault
 from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_artefact
 from birdbone.vault.records import Manifest, Version
 
-_TENSOR_PROPERTIES = ("sparsity_before", "sparsity_after", "relative_l2", "mask_jaccard", "rank_change", "bits_before",
+_TENSOR_PROPERTIES = ("sparsity_before", "sparsity_after", "relative_l2", "mask_jaccard", "bits_before",
                       "bits_after", "is_requantized")  # fmt: skip
 
 

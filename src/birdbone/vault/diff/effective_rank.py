@@ -48,10 +48,12 @@ _TILE = 64
 _SEED = 2007
 _SIGNIFICANT_DIGITS = {"measured": 6, "estimated": 4}  # what float64, or float32, leaves alike on most machines
 
+_DECIMALS_OF_CHANGE = {"measured": 4, "estimated": 2}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpectralSums:
-    """N and sum s_i log s_i, of A over its largest element: of the top directions, and what each probe says of the rest.
+    """N and sum s_i log s_i of A over its largest element: what the top directions give, and what each probe tells.
 
     `low` is by Radau's rule, `high` by Gauss's. A row is (N, sum s_i log s_i); exact sums have no probes.
     """
@@ -69,6 +71,8 @@ class RankChange:
 
     before: float
     after: float
+    change: float
+    """`after - before`, from unrounded ranks."""
     basis: Basis
     error_before: float | None
     error_after: float | None
@@ -101,6 +105,7 @@ def compare_ranks(before: SpectralSums, after: SpectralSums) -> RankChange:
     return RankChange(
         before=_rounded(old, before.basis),
         after=_rounded(new, after.basis),
+        change=round(new - old, _DECIMALS_OF_CHANGE[before.basis]) + 0.0,  # and no -0.0
         basis=before.basis,
         error_before=None if is_exact else _error(_left_out(before), _gap(before)),
         error_after=None if is_exact else _error(_left_out(after), _gap(after)),

@@ -1,6 +1,6 @@
 """The layer-by-layer picture: layers across, parts down, each cell shaded and with its figure as text.
 
-The steps of shade are fixed, so that two pages can be held side by side; one hue from light to dark reads without colour.
+The steps of shade are fixed, so that two pages can be held side by side. One hue from light to dark needs no colour.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from birdbone.vault.diff.groups import Cell, ChangeTotals, LayerGrid
 
-_CELL, _ROW, _LETTER, _TOP = 27.0, 22.0, 6.6, 30.0
+_CELL, _ROW, _LETTER, _TOP = 27.0, 22.0, 7.2, 30.0
 _BOUNDS = (0.001, 0.01, 0.03, 0.1, 0.3)
 
 SHADES = (

@@ -58,6 +58,8 @@ class TensorDiff:
     rank_before: float | None = None
     """Entropy effective rank of the tensor as a matrix: its first dimension by all others. Floating dtypes only."""
     rank_after: float | None = None
+    rank_change: float | None = None
+    """`rank_after - rank_before`, from unrounded ranks."""
     rank_basis: Basis | None = None
     """`measured`, or `estimated` for large matrices (`birdbone.vault.diff.effective_rank`)."""
     rank_error_before: float | None = None
@@ -91,13 +93,6 @@ class TensorDiff:
     def mask_jaccard(self) -> float | None:
         """Jaccard index of the masks, 0 to 1; None if neither has an element."""
         return jaccard(self.num_elements, self.num_zero_before, self.num_zero_after, self.num_zeroed)
-
-    @property
-    def rank_change(self) -> float | None:
-        """`rank_after - rank_before`."""
-        if self.rank_before is None or self.rank_after is None:
-            return None
-        return rounded(round(self.rank_after - self.rank_before, 6))
 
     @property
     def bits_before(self) -> int:
@@ -211,6 +206,7 @@ def _ranks(before: NDArray[np.float32], after: NDArray[np.float32], *, max_exact
     return {
         "rank_before": change.before,
         "rank_after": change.after,
+        "rank_change": change.change,
         "rank_basis": change.basis,
         "rank_error_before": change.error_before,
         "rank_error_after": change.error_after,

@@ -59,7 +59,7 @@ def rank_change_words(tensor: TensorDiff) -> str:
     """Return the change of the effective rank; of an estimate with its standard error."""
     if tensor.rank_change is None:
         return NONE
-    change = f"{tensor.rank_change:+.3g}".replace("-", "−")
+    change = "0" if tensor.rank_change == 0 else f"{tensor.rank_change:+.3g}".replace("-", "−")
     return change if tensor.rank_error_change is None else f"{change} ± {tensor.rank_error_change:.2g}"
 
 
