@@ -60,6 +60,7 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--num-threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--folder", type=Path, default=None, help="where the versions are made; 3 GB")
     parser.add_argument("--peer-python", type=Path, default=None)
+    parser.add_argument("--peer-repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=None)
     return parser.parse_args()
 
@@ -126,8 +127,8 @@ def _manifest_figures(vault: Vault, before: str, after: str, settings: argparse.
 def _peer(sides: list[Path], settings: argparse.Namespace) -> dict[str, float]:
     if settings.peer_python is None:
         return {}
-    command = [settings.peer_python.parent / "weightscope", "diff", *(side / "model.safetensors" for side in sides)]
-    turns = [_timed_child(command) for _ in range(settings.repeats)]
+    command = [settings.peer_python.parent / "weightscope", "diff", *sides]
+    turns = [_timed_child(command) for _ in range(settings.peer_repeats)]
     return {
         **_spread("weightscope_wall_seconds", [wall for wall, _ in turns]),
         **_spread("weightscope_cpu_seconds", [cpu for _, cpu in turns]),

@@ -97,6 +97,8 @@ def test_the_figures_are_what_numpy_says(data, dtype):
     assert diff.sparsity_before == np.mean(x == 0)
     assert diff.sparsity_after == np.mean(y == 0)
     assert diff.l2 == pytest.approx(np.linalg.norm(y - x), rel=1e-8)
+    either = np.count_nonzero((x != 0) | (y != 0))
+    assert diff.mask_jaccard == (pytest.approx(np.count_nonzero((x != 0) & (y != 0)) / either) if either else None)
     norms = np.linalg.norm(x) * np.linalg.norm(y)
     assert diff.cosine is None if norms == 0 else diff.cosine == pytest.approx(x @ y / norms, rel=1e-8, abs=1e-12)
 
@@ -195,7 +197,7 @@ def test_a_bundle_is_the_same_bytes_for_everybody(vault, put, tmp_path):
     commit(vault, two, ref="main", message="second", author="Ada", time=moment, measurements=rows)
     bundles = [content_of(write_diff_bundle(vault, one, "main", tmp_path / name)) for name in ("a", "b")]
     assert bundles[0] == bundles[1]
-    assert set(bundles[0]) == {"diff.json", "diff.md", "manifest-before.json", "manifest-after.json"}
+    assert set(bundles[0]) == {"diff.html", "diff.json", "diff.md", "manifest-before.json", "manifest-after.json"}
     data = json.loads(bundles[0]["diff.json"])
     assert data["names"]["tensors"] == {"added": ["new"], "removed": [], "changed": ["w"], "same": []}
     assert (data["before"]["artefact"], data["after"]["message"]) == (one, "second")

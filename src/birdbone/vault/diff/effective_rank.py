@@ -39,8 +39,8 @@ MAX_EXACT_SIDE = 192
 """Up to this n the rank is exact: 2 ms in one thread. From 200 on, OpenBLAS starts threads for eigenvalues."""
 
 _NUM_TOP = 4  # outliers among singular values are few; each costs as much as a probe
-_NUM_PROBES = 8
-_NUM_STEPS = 16  # the gap of the two rules is then below the noise of eight probes for weights of trained decoders
+_NUM_PROBES = 6
+_NUM_STEPS = 12  # for weights of trained decoders the gap of the two rules is then of the size of the probes' noise
 _NUM_POWER_STEPS = 2
 _MAX_PRODUCT = 200_000  # multiplications of one piece; OpenBLAS starts threads at 64^3 = 262,144
 _BLOCK_ELEMENTS = 1 << 17  # of A, as float32 in a core's second-level cache while both products go over it
@@ -224,7 +224,8 @@ def _signs(count: int, side: int) -> Rows:
 def _lanczos(tall: NDArray[np.float32], start: Rows, peak: float) -> tuple[Rows, Rows, NDArray[np.float64]]:
     """Return the diagonals, what stands beside them, and the squared lengths of the starting vectors.
 
-    Each step is made orthogonal to all before it, twice. A start whose space is used up goes on with zeros, which add a
+    Each step is made orthogonal to all before it; once is enough, since what is left is at least 1e-6 of the largest
+    diagonal or counts as nothing. A start whose space is used up goes on with zeros, which add a
     node at 0 of weight 0.
     """
     squares = np.einsum("pd,pd->p", start, start)
@@ -236,8 +237,7 @@ def _lanczos(tall: NDArray[np.float32], start: Rows, peak: float) -> tuple[Rows,
         image = _apply_gram(tall, current, peak)
         diagonal[:, step] = np.einsum("pd,pd->p", image, current)
         known = spaces[:, : step + 1]
-        for _ in range(2):
-            image -= np.einsum("pkd,pk->pd", known, np.einsum("pkd,pd->pk", known, image))
+        image -= np.einsum("pkd,pk->pd", known, np.einsum("pkd,pd->pk", known, image))
         length = np.sqrt(np.einsum("pd,pd->p", image, image))
         beside[:, step] = np.where(length > 1e-6 * diagonal.max(axis=1), length, 0.0)
         current = image * np.divide(1.0, length, out=np.zeros_like(length), where=beside[:, step] > 0)[:, None]
