@@ -225,8 +225,7 @@ def _lanczos(tall: NDArray[np.float32], start: Rows, peak: float) -> tuple[Rows,
     """Return the diagonals, what stands beside them, and the squared lengths of the starting vectors.
 
     Each step is made orthogonal to all before it; once is enough, since what is left is at least 1e-6 of the largest
-    diagonal or counts as nothing. A start whose space is used up goes on with zeros, which add a
-    node at 0 of weight 0.
+    diagonal or counts as nothing. A start whose space is used up goes on with zeros: a node at 0 of weight 0.
     """
     squares = np.einsum("pd,pd->p", start, start)
     spaces = np.zeros((len(start), _NUM_STEPS, start.shape[1]))
