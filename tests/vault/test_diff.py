@@ -140,6 +140,13 @@ def test_what_cannot_be_compared_has_no_figures(vault, put, before, after):
     assert (diff.num_changed, diff.l2, diff.cosine, diff.sparsity_before) == (None, None, None, None)
 
 
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (3, 0), (2, 0, 3)])
+def test_a_tensor_of_no_or_one_element_has_a_diff(vault, put, shape):
+    before, after = np.ones(shape, np.float32), np.full(shape, 2, np.float16)
+    (diff,) = diff_tensors(vault, put("one", w=tensor_of(before)), put("two", w=tensor_of(after, "F16")))
+    assert (diff.num_elements, diff.num_changed, diff.rank_before) == (before.size, before.size, None)
+
+
 def test_every_bfloat16_is_the_float32_with_the_same_upper_half():
     codes = np.arange(1 << 16, dtype="<u2")
     expected = np.frombuffer(b"".join(b"\0\0" + code.tobytes() for code in codes), "<f4")

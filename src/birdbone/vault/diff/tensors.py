@@ -216,7 +216,7 @@ def _ranks(before: NDArray[np.float32], after: NDArray[np.float32], *, max_exact
 
 def _matrix(raw: memoryview, entry: TensorEntry) -> NDArray[np.float32]:
     rows = entry.shape[0] if len(entry.shape) > 1 else 1
-    return as_float32(raw, entry.dtype).reshape(rows, -1)
+    return as_float32(raw, entry.dtype).reshape(rows, math.prod(entry.shape[1:]) if len(entry.shape) > 1 else -1)
 
 
 def _is_finite(sums: ElementSums) -> bool:
