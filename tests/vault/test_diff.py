@@ -97,6 +97,8 @@ def test_the_figures_are_what_numpy_says(data, dtype):
     assert diff.sparsity_before == np.mean(x == 0)
     assert diff.sparsity_after == np.mean(y == 0)
     assert diff.l2 == pytest.approx(np.linalg.norm(y - x), rel=1e-8)
+    either = np.count_nonzero((x != 0) | (y != 0))
+    assert diff.mask_jaccard == (pytest.approx(np.count_nonzero((x != 0) & (y != 0)) / either) if either else None)
     norms = np.linalg.norm(x) * np.linalg.norm(y)
     assert diff.cosine is None if norms == 0 else diff.cosine == pytest.approx(x @ y / norms, rel=1e-8, abs=1e-12)
 
@@ -136,6 +138,13 @@ def test_a_changed_dtype_is_compared_by_value(vault, put):
 def test_what_cannot_be_compared_has_no_figures(vault, put, before, after):
     (diff,) = diff_tensors(vault, put("one", w=before), put("two", w=after))
     assert (diff.num_changed, diff.l2, diff.cosine, diff.sparsity_before) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (3, 0), (2, 0, 3)])
+def test_a_tensor_of_no_or_one_element_has_a_diff(vault, put, shape):
+    before, after = np.ones(shape, np.float32), np.full(shape, 2, np.float16)
+    (diff,) = diff_tensors(vault, put("one", w=tensor_of(before)), put("two", w=tensor_of(after, "F16")))
+    assert (diff.num_elements, diff.num_changed, diff.rank_before) == (before.size, before.size, None)
 
 
 def test_every_bfloat16_is_the_float32_with_the_same_upper_half():
@@ -195,7 +204,7 @@ def test_a_bundle_is_the_same_bytes_for_everybody(vault, put, tmp_path):
     commit(vault, two, ref="main", message="second", author="Ada", time=moment, measurements=rows)
     bundles = [content_of(write_diff_bundle(vault, one, "main", tmp_path / name)) for name in ("a", "b")]
     assert bundles[0] == bundles[1]
-    assert set(bundles[0]) == {"diff.json", "diff.md", "manifest-before.json", "manifest-after.json"}
+    assert set(bundles[0]) == {"diff.html", "diff.json", "diff.md", "manifest-before.json", "manifest-after.json"}
     data = json.loads(bundles[0]["diff.json"])
     assert data["names"]["tensors"] == {"added": ["new"], "removed": [], "changed": ["w"], "same": []}
     assert (data["before"]["artefact"], data["after"]["message"]) == (one, "second")

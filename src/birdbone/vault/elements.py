@@ -17,12 +17,18 @@ _PLAIN = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
     "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
 }  # fmt: skip
+_FLOATS = frozenset(("F16", "F32", "F64", "BF16", "F8_E5M2", "F8_E4M3"))
 _READABLE = frozenset((*_PLAIN, "BF16", "F8_E5M2", "F8_E4M3"))
 
 
 def is_readable(dtype: str) -> bool:
     """Return whether `as_float64` can read tensors of this dtype."""
     return dtype in _READABLE
+
+
+def is_float(dtype: str) -> bool:
+    """Return whether the elements of a readable dtype are floating."""
+    return dtype in _FLOATS
 
 
 def element_bytes(dtype: str) -> int:
@@ -36,6 +42,14 @@ def as_float64(raw: memoryview, dtype: str) -> NDArray[np.float64]:
         return np.take(_E4M3, np.frombuffer(raw, "u1"))
     with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one, which is all that a figure needs
         return _as_float(raw, dtype).astype(np.float64)
+
+
+def as_float32(raw: memoryview, dtype: str) -> NDArray[np.float32]:
+    """Return the elements of `raw` as float32, read-only where that is what they are; float64 is rounded."""
+    if dtype == "F8_E4M3":
+        return as_float64(raw, dtype).astype(np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return _as_float(raw, dtype).astype(np.float32, copy=False)
 
 
 def _as_float(raw: memoryview, dtype: str) -> NDArray[Any]:
