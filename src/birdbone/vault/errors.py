@@ -21,7 +21,8 @@ VaultError
 ├── ReadOnlyVaultError             vault.read_only               denied
 ├── UnmergeableError               vault.unmergeable             invalid
 ├── BadStrategyError               vault.bad_strategy            invalid
-└── MergeConflictError             vault.merge_conflict          conflict
+├── MergeConflictError             vault.merge_conflict          conflict
+└── UnrelatedHistoriesError        vault.unrelated_histories     conflict
 ```
 
 A full disk is `birdbone.core.errors.DiskFullError`. None of them leaves a ref moved or an object half written.
@@ -184,7 +185,7 @@ class BadStrategyError(VaultError):
 
     code = "vault.bad_strategy"
     kind: ErrorKind = "invalid"
-    hint = "Write PATTERN=KIND or PATTERN=KIND:NAME=VALUE,..., such as `model.layers.*.mlp.*=ties:density=0.5,weight=0.5`."
+    hint = "Write PATTERN=KIND or PATTERN=KIND:NAME=VALUE,..., such as `*.mlp.*=ties:density=0.5,weight=0.5`."
 
 
 class MergeConflictError(VaultError):
@@ -193,3 +194,11 @@ class MergeConflictError(VaultError):
     code = "vault.merge_conflict"
     kind: ErrorKind = "conflict"
     hint = "Name a strategy for each conflict, such as `--strategy 'model.*=ours'`; the first that matches is used."
+
+
+class UnrelatedHistoriesError(VaultError):
+    """Two versions that have no common ancestor, so that nobody can say which side changed what."""
+
+    code = "vault.unrelated_histories"
+    kind: ErrorKind = "conflict"
+    hint = "Give the version or artefact that both came from as `base`."

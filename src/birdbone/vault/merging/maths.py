@@ -6,8 +6,8 @@ Shapes: N elements of a tensor in C order, M models over a base. Symbols: θ₀ 
 Arrays are float32, float16, or uint16 that hold the bits of bfloat16; all arrays of one merge have one shape and dtype,
 and so has the result. Inside, everything is float32; sums over a tensor are float64. Results are rounded once, to the
 nearest, ties to even. Conventions and defaults are those of mergekit 0.1.5 with its working dtype set to float32
-(`density`, `weight`, `lambda` = `scale`, `normalize`, `rescale`, `epsilon`, `int8_mask` false); each function says where
-it differs.
+(`density`, `weight`, `lambda` = `scale`, `normalize`, `rescale`, `epsilon`, `int8_mask` false); each function says
+where it differs.
 
 Theory of operation. A tensor is walked in blocks that fit a core's second-level cache. A block's result depends only on
 the block (random bits too: each block has a stream of its own), and sums over blocks are added in the order of the
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 Consensus = Literal["sum", "count"]
 """How the sign of an element is elected: by the sum of the weighted deltas (TIES), or by the number of models."""
 Rescale = Literal["none", "l1", "density"]
-"""How a delta makes up for what was dropped from it: not; to its L1 norm before (mergekit); by 1/density (the paper)."""
+"""How a delta makes up for what was dropped: not; to its L1 norm before (mergekit); by 1/density (the paper)."""
 
 _BLOCK = 1 << 16  # 256 KiB as float32: a handful of them stay in the second-level cache
 _SAMPLE = 1 << 14  # elements that the search for a threshold looks at first
@@ -110,9 +110,7 @@ def merge_task_arithmetic(
         UnmergeableError: shapes, dtypes or numbers of weights differ, or a value is not finite.
     Source: Ilharco et al. 2023, arXiv:2212.04089, section 2.
     """
-    return _merge_over_base(
-        base, tensors, weights=weights, keep=_keep_all, normalize=normalize, scale=scale, pool=pool
-    )
+    return _merge_over_base(base, tensors, weights=weights, keep=_keep_all, normalize=normalize, scale=scale, pool=pool)
 
 
 def merge_ties(
@@ -130,9 +128,9 @@ def merge_ties(
     """Return θ₀ + λ times the mean of the largest deltas, over those models that agree with the elected sign.
 
     Of each delta exactly k = max(1, ⌊density · N⌋) elements stay (none for density 0, all from 1 on): those of the
-    largest magnitude; among equal magnitudes at the threshold, those that come first in C order. mergekit leaves equal
-    magnitudes to `torch.argsort` without asking for stability; on a CPU its sort happens to be stable, and then keeps
-    the same elements. An element that is 0 after trimming has no say and no share. If the deltas cancel, + is elected.
+    largest magnitude; among equal magnitudes at the threshold, those that come first in C order. mergekit keeps as
+    many, but leaves the choice among equal ones to `torch.argsort` without `stable`, so it is not specified there. An
+    element that is 0 after trimming has no say and no share. If the deltas cancel, + is elected.
 
     Raises:
         UnmergeableError: shapes, dtypes or numbers of weights differ, or a value is not finite.
@@ -206,9 +204,9 @@ def merge_della(
     """Return the merge of deltas whose elements are kept the more likely, the larger they are in their row.
 
     The probability grows linearly with the rank in the row, from density - ε (smallest) to density + ε (largest). Equal
-    magnitudes rank in C order. Rows lie along axis 1, as in mergekit, or along the only axis; a row of one element is
-    kept with probability `density`. From density 1 on nothing is dropped, at 0 everything. With `consensus` this is
-    mergekit's `della`, without it (and without `normalize`) its `della_linear`.
+    magnitudes rank in C order (not specified in mergekit). Rows lie along axis 1, as in mergekit, or along the only
+    axis; a row of one element is kept with probability `density`. From density 1 on nothing is dropped, at 0 all of
+    it. With `consensus` this is mergekit's `della`, without it (and without `normalize`) its `della_linear`.
 
     Args:
         generator: gives one seed a model, in their order, whatever the densities; see `draw_bits`.
@@ -264,7 +262,7 @@ class _Kept:
     """
 
     mask: NDArray[np.bool_] | None = None
-    threshold: np.float32 = np.float32(-1)
+    threshold: float = -1.0
     end: int = 0
     factor: float = 1.0
 
@@ -281,8 +279,8 @@ class _Kept:
             return
         np.abs(delta, out=size)
         split = min(max(self.end - part.start, 0), len(delta))
-        np.multiply(delta[:split], size[:split] >= self.threshold, out=delta[:split])
-        np.multiply(delta[split:], size[split:] > self.threshold, out=delta[split:])
+        np.multiply(delta[:split], size[:split] >= np.float32(self.threshold), out=delta[:split])
+        np.multiply(delta[split:], size[split:] > np.float32(self.threshold), out=delta[split:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,9 +383,7 @@ def _sum_in_order(terms: Sequence[Floats]) -> Floats:
     return total
 
 
-def _weighted_sum(
-    terms: Sequence[tuple[Array, float]], *, divisor: float, like: Array, pool: Executor | None
-) -> Array:
+def _weighted_sum(terms: Sequence[tuple[Array, float]], *, divisor: float, like: Array, pool: Executor | None) -> Array:
     sources = [(_flat(tensor), np.float32(weight)) for tensor, weight in terms]
     result = np.empty_like(_flat(like))
 
@@ -433,7 +429,7 @@ def _find_cut(base: Array, tensor: Array, *, density: float, pool: Executor | No
     if density >= 1 or not num:
         return _Kept()
     if density <= 0:
-        return _Kept(threshold=np.float32(np.inf))
+        return _Kept(threshold=math.inf)
     start, source = _flat(base), _flat(tensor)
     num_kept = max(1, int(density * num))
     low, high = _bracket(start, source, num_kept=num_kept)
@@ -483,7 +479,7 @@ def _search(
         here = int(np.count_nonzero(sizes == threshold))
         if num_equal <= here:
             places = np.flatnonzero(_sizes(start, source, part) == threshold)
-            return _Kept(threshold=threshold, end=part.start + int(places[num_equal - 1]) + 1)
+            return _Kept(threshold=float(threshold), end=part.start + int(places[num_equal - 1]) + 1)
         num_equal -= here
     raise AssertionError("fewer elements at the threshold than were counted")
 
