@@ -22,7 +22,10 @@ VaultError
 ├── UnmergeableError               vault.unmergeable             invalid
 ├── BadStrategyError               vault.bad_strategy            invalid
 ├── MergeConflictError             vault.merge_conflict          conflict
-└── UnrelatedHistoriesError        vault.unrelated_histories     conflict
+├── UnrelatedHistoriesError        vault.unrelated_histories     conflict
+├── BadQueryError                  vault.bad_query               invalid
+│   └── UnknownFieldError          vault.unknown_field           invalid
+└── BadRetentionError              vault.bad_retention           invalid
 ```
 
 A full disk is `birdbone.core.errors.DiskFullError`. None of them leaves a ref moved or an object half written.
@@ -202,3 +205,25 @@ class UnrelatedHistoriesError(VaultError):
     code = "vault.unrelated_histories"
     kind: ErrorKind = "conflict"
     hint = "Give the version or artefact that both came from as `base`."
+
+
+class BadQueryError(VaultError):
+    """A query that does not follow the grammar; the message shows the place with a caret."""
+
+    code = "vault.bad_query"
+    kind: ErrorKind = "invalid"
+    hint = "Write such as: sparsity > 50% and phase = 'compress'."
+
+
+class UnknownFieldError(BadQueryError):
+    """A query names a field that no version has."""
+
+    code = "vault.unknown_field"
+
+
+class BadRetentionError(VaultError):
+    """Rules of retention that would keep nothing but what refs point at, or that contradict themselves."""
+
+    code = "vault.bad_retention"
+    kind: ErrorKind = "invalid"
+    hint = "Give at least one of: newest versions of each branch, days, a query."

@@ -299,6 +299,25 @@ def test_true_is_not_one_and_one_is_not_one_point_zero(history):
     assert content == b'{\n  "a": true,\n  "b": 1.0\n}\n'
 
 
+def test_a_tensor_that_they_added_to_a_shard_goes_to_that_shard(history, tmp_path):
+    def shards(name, second):
+        folder = tmp_path / name
+        folder.mkdir()
+        for path, tensors in {"1.safetensors": {"a": float32(len(name))}, "2.safetensors": second}.items():
+            (folder / path).write_bytes(safetensors_bytes(tensors))
+        return put_folder(history.vault, folder, kind="model")
+
+    root = commit(history.vault, shards("base", {"b": float32(0.0)}), ref="main", message="")
+    move_ref(history.vault, "side", root.id)
+    commit(history.vault, shards("our version", {"b": float32(0.0)}), ref="main", message="")
+    commit(history.vault, shards("side", {"b": float32(0.0), "c": float32(1.0)}), ref="side", message="")
+    merge(history.vault, "main", "side", strategies=["a=ours"])
+    located = read_manifest(history.vault, "main").located_tensors()
+    assert {name: path for name, (path, _) in located.items()} == {
+        "a": "1.safetensors", "b": "2.safetensors", "c": "2.safetensors"
+    }  # fmt: skip
+
+
 def metadata_of(vault, name: str) -> dict[str, str]:
     return next(file.metadata for file in read_manifest(vault, name).files if file.layout == "safetensors")
 

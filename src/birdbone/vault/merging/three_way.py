@@ -22,7 +22,7 @@ import numpy as np
 from birdbone.vault.errors import MergeConflictError, UnmergeableError
 from birdbone.vault.folder import Vault
 from birdbone.vault.history import commit
-from birdbone.vault.lookup import read_version, resolve, resolve_artefact
+from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_artefact
 from birdbone.vault.merging.ancestry import lowest_common_ancestors
 from birdbone.vault.merging.changes import Change, State, What
 from birdbone.vault.merging.json_keys import join
@@ -190,7 +190,7 @@ def write_merge(
         values = {change.name: _chosen(change, rules) for change in file.keys}
         files[file.path] = join(file.path, file.ours, file.theirs, values)
     start = resolve_artefact(vault, plan.ours if frame == "ours" else plan.theirs)
-    return recompose(vault, start, tensors=tensors, files=files)
+    return recompose(vault, start, tensors=_placed(vault, plan, start, tensors), files=files)
 
 
 def _artefact(vault: Vault, version: str) -> str:
@@ -284,6 +284,22 @@ def _frames(plan: MergePlan, rules: Sequence[StrategyRule]) -> list[Side]:
     for change in _differing_metadata(plan):
         sides.add("theirs" if _chosen(change, rules) is change.theirs else "ours")
     return sorted(sides) or ["ours"]
+
+
+def _placed(
+    vault: Vault, plan: MergePlan, start: str, tensors: Mapping[str, TensorEntry | NewTensor | None]
+) -> dict[str, TensorEntry | NewTensor | None]:
+    """Return `tensors`, those that `start` lacks named `path::name` by the shard where another version has them."""
+    frame = read_manifest(vault, start)
+    held = frame.located_tensors()
+    paths = {file.path for file in frame.files if file.layout == "safetensors"}
+    places: dict[str, str] = {}
+    for version in (*plan.bases, plan.ours, plan.theirs):
+        places |= {key: path for key, (path, _) in read_manifest(vault, version).located_tensors().items()}
+    return {
+        name if name in held or "::" in name or places[name] not in paths else f"{places[name]}::{name}": tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def _differing_metadata(plan: MergePlan) -> list[MetadataChange]:
