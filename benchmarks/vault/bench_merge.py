@@ -10,7 +10,7 @@ Difference: the largest |ours - mergekit's|, and the largest of it relative to t
 has in the inputs. For DARE both take the same random bits, so the whole result can be compared.
 Peer: mergekit 0.1.5 (LGPL, which is why it is only run, never imported), `merge_tensors` with `dtype=float32`, in a
 virtual environment that this script makes, in the same run, on the same tensors and threads. Its largest tensor and
-one layer are timed (`--peer-tensors all` times everything).
+one layer are timed; `--peer-tensors layer` times one layer only, `all` everything.
 
 Run: `python benchmarks/vault/bench_merge.py [--repeats 5] [--no-peer] [--peer-python PATH] [--output PATH]`.
 `--write-reference` writes the small tensors with mergekit's results that the tests compare with. Prints one JSON row.
@@ -75,7 +75,7 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--num-layers", type=int, default=NUM_LAYERS)
-    parser.add_argument("--peer-tensors", choices=("sample", "all"), default="sample")
+    parser.add_argument("--peer-tensors", choices=("layer", "sample", "all"), default="sample")
     parser.add_argument("--peer-repeats", type=int, default=3)
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--peer-python", type=Path, default=None, help="a Python that has mergekit 0.1.5")
@@ -145,8 +145,8 @@ def _rates(name: str, turns: Sequence[tuple[float, float]], num_parameters: int)
 
 
 def _beside_peer(names: Mapping[str, tuple[int, ...]], settings: argparse.Namespace) -> dict[str, Any]:
-    is_sample = settings.peer_tensors == "sample"
-    chosen = {name: shape for name, shape in names.items() if not is_sample or name.startswith(("embed", "layers.0."))}
+    begin = {"layer": ("layers.0.",), "sample": ("embed", "layers.0."), "all": ("",)}[settings.peer_tensors]
+    chosen = {name: shape for name, shape in names.items() if name.startswith(begin)}
     num_parameters = sum(math.prod(shape) for shape in chosen.values())
     row: dict[str, Any] = {"peer_num_parameters": num_parameters}
     with _peer_python(settings) as python:
@@ -166,22 +166,29 @@ def _peer_turn(
     method: str, names: Mapping[str, tuple[int, ...]], settings: argparse.Namespace, *, python: Path, num_threads: int
 ) -> dict[str, Any]:
     """Return the peer's seconds, turn by turn, over the tensors, and the difference of ours from its results."""
-    total: dict[str, Any] = {"wall": [0.0] * settings.peer_repeats, "cpu": [0.0] * settings.peer_repeats}
-    total |= {"absolute": 0.0, "relative": 0.0, "beyond": 0}
-    for name, shape in names.items():
-        tensors = _tensors(name, shape, seed=settings.seed)
-        used = tensors[1:] if method == "slerp" else tensors
-        bits = _bits(np.random.default_rng(1), used[0].size, 2) if method == "dare_ties" else []
+    cases, tensors = [], {name: _tensors(name, shape, seed=settings.seed) for name, shape in names.items()}
+    for name, arrays in tensors.items():
+        bits = _bits(np.random.default_rng(1), arrays[0].size, 2) if method == "dare_ties" else []
         case = {"name": name, "method": method, "has_base": True, "parameters": SETTINGS[method]}
-        told, results = _ask_peer(
-            [(case, used, bits)], python=python, num_threads=num_threads, repeats=settings.peer_repeats
-        )
-        for clock in ("wall", "cpu"):
-            total[clock] = [sum(pair) for pair in zip(total[clock], told["seconds"][0][clock], strict=True)]
-        for key, value in _difference(_merge(method, tensors, None), results[name], used).items():
-            total[key] = total[key] + value if key == "beyond" else max(total[key], value)
-        total |= {"mergekit": told["mergekit"], "torch": told["torch"]}
-    return total
+        cases.append((case, _used(method, arrays), bits))
+    told, results = _ask_peer(cases, python=python, num_threads=num_threads, repeats=settings.peer_repeats)
+    differences = [
+        _difference(_merge(method, arrays, None), results[name], _used(method, arrays))
+        for name, arrays in tensors.items()
+    ]
+    clocks = {clock: [row[clock] for row in told["seconds"]] for clock in ("wall", "cpu")}
+    return {
+        "absolute": max(row["absolute"] for row in differences),
+        "relative": max(row["relative"] for row in differences),
+        "beyond": sum(row["beyond"] for row in differences),
+        **{clock: [sum(turn) for turn in zip(*rows, strict=True)] for clock, rows in clocks.items()},
+        "mergekit": told["mergekit"],
+        "torch": told["torch"],
+    }
+
+
+def _used(method: str, arrays: list[Array]) -> list[Array]:
+    return arrays[1:] if method == "slerp" else arrays
 
 
 def _difference(ours: Array, peer: Array, inputs: Sequence[Array]) -> dict[str, Any]:

@@ -175,7 +175,7 @@ def write_merge(
     rules = parse_strategies(strategies)
     decide(plan, rules)
     frame: Side = _frames(plan, rules)[0]
-    with ThreadPoolExecutor(num_threads or len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(num_threads or os.cpu_count() or 1) as pool:
         tensors = {
             change.name: chosen
             for change in plan.tensors
