@@ -19,6 +19,10 @@ VaultError
 ├── UnsupportedFormatError         vault.unsupported_format      invalid
 ├── VaultBusyError                 vault.busy                    unavailable
 ├── ReadOnlyVaultError             vault.read_only               denied
+├── UnmergeableError               vault.unmergeable             invalid
+├── BadStrategyError               vault.bad_strategy            invalid
+├── MergeConflictError             vault.merge_conflict          conflict
+├── UnrelatedHistoriesError        vault.unrelated_histories     conflict
 ├── BadQueryError                  vault.bad_query               invalid
 │   └── UnknownFieldError          vault.unknown_field           invalid
 ├── BadRetentionError              vault.bad_retention           invalid
@@ -183,6 +187,38 @@ class ReadOnlyVaultError(VaultError):
     code = "vault.read_only"
     kind: ErrorKind = "denied"
     hint = "Work in a folder that you may write to, or copy the store there."
+
+
+class UnmergeableError(VaultError):
+    """Tensors that no arithmetic can merge: shapes or dtypes differ, values are not finite, settings do not fit."""
+
+    code = "vault.unmergeable"
+    kind: ErrorKind = "invalid"
+    hint = "Choose one side for this tensor (`ours` or `theirs`), or give settings that fit."
+
+
+class BadStrategyError(VaultError):
+    """A text that should name how a conflict is resolved, and does not."""
+
+    code = "vault.bad_strategy"
+    kind: ErrorKind = "invalid"
+    hint = "Write PATTERN=KIND or PATTERN=KIND:NAME=VALUE,..., such as `*.mlp.*=ties:density=0.5,weight=0.5`."
+
+
+class MergeConflictError(VaultError):
+    """Both sides changed the same things differently, and no strategy says what to do; nothing was written."""
+
+    code = "vault.merge_conflict"
+    kind: ErrorKind = "conflict"
+    hint = "Name a strategy for each conflict, such as `--strategy 'model.*=ours'`; the first that matches is used."
+
+
+class UnrelatedHistoriesError(VaultError):
+    """Two versions that have no common ancestor, so that nobody can say which side changed what."""
+
+    code = "vault.unrelated_histories"
+    kind: ErrorKind = "conflict"
+    hint = "Give the version or artefact that both came from as `base`."
 
 
 class BadQueryError(VaultError):
