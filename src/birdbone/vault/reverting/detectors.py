@@ -1,0 +1,100 @@
+"""Tests for a change in a short series, all written for "higher is worse".
+
+- Robust z: 0.6745 (x - median) / MAD. Source: Iglewicz and Hoaglin 1993, How to Detect and Handle Outliers, section 3.
+- Page-Hinkley: Page 1954, Biometrika 41; `river.drift.PageHinkley` decides, without forgetting (alpha 1). The sums in
+  the evidence follow the same recurrence: S_t = S_{t-1} + x_t - mean_t - delta, statistic S_t - min S. The onset is the
+  observation after the minimum.
+- ADWIN: Bifet and Gavalda 2007, SIAM; `river.drift.ADWIN`, asked after each observation. The onset is the first
+  observation of the window that it keeps.
+
+A detector starts anew after an alarm, as river's do; the newest alarm is the one that is told.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from river.drift import ADWIN, PageHinkley
+
+_MAD_TO_SIGMA = 1 / 0.6745  # of a normal distribution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RobustScore:
+    """How far a value lies from a window, in robust standard deviations."""
+
+    z: float
+    median: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """A change that a detector told of. Places are indices into the series."""
+
+    at: int
+    """The observation at which it alarmed."""
+    start: int
+    """The first observation that the detector had seen since it last started anew."""
+    onset: int
+    """The first observation after the change, as the detector estimates it."""
+    statistic: float
+    """What the detector compared with its limit (Page-Hinkley), or the difference of the two means (ADWIN)."""
+
+
+def robust_score(value: float, window: Sequence[float], *, min_spread: float) -> RobustScore:
+    """Return how far `value` lies above the median of `window` (not empty).
+
+    Args:
+        min_spread: smallest standard deviation to reckon with, in the units of the series.
+    """
+    median = statistics.median(window)
+    spread = max(min_spread, _MAD_TO_SIGMA * statistics.median(abs(x - median) for x in window))
+    return RobustScore(z=(value - median) / spread, median=median, spread=spread)
+
+
+def find_page_hinkley(
+    series: Sequence[float], *, delta: float, threshold: float, min_observations: int
+) -> Alarm | None:
+    """Return the newest alarm that the mean of `series` rose, or None. `delta` and `threshold` are in its units."""
+    detector = PageHinkley(min_instances=min_observations, delta=delta, threshold=threshold, alpha=1.0, mode="up")
+    found = None
+    start = 0
+    for place, value in enumerate(series):
+        detector.update(value)
+        if detector.drift_detected:
+            sums = page_hinkley_sums(series[start : place + 1], delta=delta)
+            lowest = min(sums)
+            onset = start + len(sums) - sums[::-1].index(lowest)
+            found = Alarm(at=place, start=start, onset=min(onset, place), statistic=sums[-1] - lowest)
+            start = place + 1
+    return found
+
+
+def page_hinkley_sums(series: Sequence[float], *, delta: float) -> list[float]:
+    """Return the sums S_t of a series; the statistic at t is S_t less their minimum up to t."""
+    sums: list[float] = []
+    mean = total = 0.0
+    for count, value in enumerate(series, start=1):
+        mean += (value - mean) / count
+        total += value - mean - delta
+        sums.append(total)
+    return sums
+
+
+def find_adwin(series: Sequence[float], *, delta: float, min_window: int, min_observations: int) -> Alarm | None:
+    """Return the newest alarm that the mean of `series` changed, or None."""
+    detector = ADWIN(delta=delta, clock=1, min_window_length=min_window, grace_period=min_observations)
+    found = None
+    start = 0
+    for place, value in enumerate(series):
+        detector.update(value)
+        if detector.drift_detected:
+            onset = place + 1 - int(detector.width)
+            older, newer = series[start:onset], series[onset : place + 1]
+            statistic = statistics.fmean(newer) - statistics.fmean(older) if older and newer else 0.0
+            found = Alarm(at=place, start=start, onset=onset, statistic=statistic)
+            start = place + 1
+    return found
