@@ -21,7 +21,8 @@ A revert counts as found only if a rule on the figure that was harmed fired; any
 Peer: a plain threshold, one wave more than 3 % above the last accepted one, by the same engine on the same histories.
 
 The rules were settled on histories of the seeds 1 and 101 to 110 and then frozen; the trial runs on seed 2. More
-seeds are judged in memory by the same rules and reported beside, so that one lucky seed does not decide.
+seeds are judged in memory by the same rules and reported beside, so that one lucky seed does not decide; and five of
+them with two and four times the noise, to show where the rules end: there a wave's error is as large as the limit.
 
 Run: `python benchmarks/vault/bench_auto_revert.py [--seed 2] [--more-seeds 20]`. Prints one JSON row and writes it to
 `--output` (unless its folder is missing).
@@ -37,7 +38,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ _TUNED_ON = [1, *range(101, 111)]
 _START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 _NUM_HISTORIES, _NUM_WAVES, _NUM_TRIAL_WAVES = 10, 10, 10
-_NOISE, _OUTLIERS = 0.0025, 0.05
+_NOISE, _OUTLIERS, _NUM_NOISY_SEEDS = 0.0025, 0.05, 5
 _KINDS = {"jump": 4, "small_jump": 2, "drift": 4, "no_number": 2, "safety": 3, "mask_lost": 2, "slow_decode": 3}
 _HARMED = {"safety": "safety*", "mask_lost": "sparsity", "slow_decode": "decode_rate"}  # the others: the perplexity
 _LIMIT = 0.03
@@ -194,16 +195,14 @@ def main() -> None:
             key: _run_in_store(Path(name) / key, rules, settings.seed)
             for key, rules in (("ours", ours), ("peer", peer))
         }
-    more = [
-        trial
-        for seed in range(settings.seed + 1, settings.seed + 1 + settings.more_seeds)
-        for trial in _run(seed, lambda _: MemoryLine(ours))
-    ]
+    first = settings.seed + 1
     row = {
         **_provenance(settings, ours),
         "engine": _figures(trials["ours"]),
         "plain_threshold": _figures(trials["peer"]),
-        "more_seeds": _figures(more),
+        "more_seeds": _figures(_run_in_memory(ours, range(first, first + settings.more_seeds))),
+        "twice_the_noise": _figures(_run_in_memory(ours, range(first, first + _NUM_NOISY_SEEDS), 2 * _NOISE)),
+        "four_times_the_noise": _figures(_run_in_memory(ours, range(first, first + _NUM_NOISY_SEEDS), 4 * _NOISE)),
         "trials": [_told(trial) for trial in trials["ours"] if trial.onset is not None],
         "seconds": round(time.perf_counter() - begun, 1),
     }
@@ -225,8 +224,13 @@ def _run_in_store(folder: Path, rules: RevertRules, seed: int) -> list[Trial]:
     return _run(seed, lambda ref: StoreLine(vault, ref, rules, folder))
 
 
-def _run(seed: int, open_line: Callable[[str], StoreLine | MemoryLine]) -> list[Trial]:
-    return [_run_history(open_line(ref), kind, onset, waves) for ref, kind, onset, waves in _histories(seed)]
+def _run_in_memory(rules: RevertRules, seeds: Iterable[int], noise: float = _NOISE) -> list[Trial]:
+    return [trial for seed in seeds for trial in _run(seed, lambda _: MemoryLine(rules), noise)]
+
+
+def _run(seed: int, open_line: Callable[[str], StoreLine | MemoryLine], noise: float = _NOISE) -> list[Trial]:
+    histories = _histories(seed, noise)
+    return [_run_history(open_line(ref), kind, onset, waves) for ref, kind, onset, waves in histories]
 
 
 def _run_history(line: StoreLine | MemoryLine, kind: str, onset: int | None, waves: list[Wave]) -> Trial:
@@ -255,17 +259,17 @@ def _run_history(line: StoreLine | MemoryLine, kind: str, onset: int | None, wav
 # The model of what waves look like.
 
 
-def _histories(seed: int) -> Iterator[tuple[str, str, int | None, list[Wave]]]:
+def _histories(seed: int, noise: float) -> Iterator[tuple[str, str, int | None, list[Wave]]]:
     generators = np.random.default_rng(seed).spawn(_NUM_HISTORIES + sum(_KINDS.values()))
     for number in range(_NUM_HISTORIES):
-        yield f"healthy/{number}", "healthy", None, _waves(generators[number], None, "healthy")
+        yield f"healthy/{number}", "healthy", None, _waves(generators[number], None, "healthy", noise)
     kinds = [kind for kind, count in _KINDS.items() for _ in range(count)]
     for number, (kind, generator) in enumerate(zip(kinds, generators[_NUM_HISTORIES:], strict=True)):
         onset = int(generator.integers(4, 9))
-        yield f"{kind}/{number}", kind, onset, _waves(generator, onset, kind)
+        yield f"{kind}/{number}", kind, onset, _waves(generator, onset, kind, noise)
 
 
-def _waves(generator: np.random.Generator, onset: int | None, kind: str) -> list[Wave]:
+def _waves(generator: np.random.Generator, onset: int | None, kind: str, noise: float) -> list[Wave]:
     last = _NUM_WAVES if onset is None else onset + _NUM_TRIAL_WAVES - 1
     dense = {f"layers.{n}.weight": generator.standard_normal((16, 32), dtype=np.float32) for n in range(4)}
     start = float(generator.uniform(8, 30))
@@ -281,7 +285,7 @@ def _waves(generator: np.random.Generator, onset: int | None, kind: str) -> list
         true = start * (1 + total_rise * min(1.0, number / _NUM_WAVES) ** 2) * (1 + excess)
         was_outlier = bool(not was_outlier and number < last and generator.random() < _OUTLIERS)
         was_slow = bool(not was_slow and number < last and generator.random() < _OUTLIERS)
-        noise = _NOISE * generator.standard_t(3) + was_outlier * generator.uniform(0.04, 0.10)
+        error = noise * generator.standard_t(3) + was_outlier * generator.uniform(0.04, 0.10)
         rate = 20 * float(np.exp(0.03 * generator.standard_normal()))
         rate *= (1 - was_slow * float(generator.uniform(0.15, 0.3))) * (1 - slowness * (bad_waves > 0))
         share = 0.0 if kind == "mask_lost" and bad_waves else min(0.7, 0.07 * number)
@@ -289,7 +293,7 @@ def _waves(generator: np.random.Generator, onset: int | None, kind: str) -> list
         has_number = not (kind == "no_number" and bad_waves)
         is_safe = not (kind == "safety" and bad_waves)
         rows = [
-            _row("perplexity", true * float(np.exp(noise)) if has_number else None, interval=_NOISE * 1.96),
+            _row("perplexity", true * float(np.exp(error)) if has_number else None, interval=noise * 1.96),
             _row("sparsity", statistics.fmean(float(np.mean(w == 0)) for w in weights.values())),
             _row("decode_rate", rate),
             _row("safety.refusals", float(generator.uniform(0.95, 1.0))),

@@ -158,14 +158,16 @@ def test_each_tensor_follows_the_three_way_law(states):
         ]
         clash = [n for n, (o, b, t) in zip(names, states, strict=True) if o != b and t not in (o, b)]
         expected = {n: (float(o if o != b and t == b else t),) for n, (o, b, t) in zip(names, states, strict=True)}
-        try:
-            after = revert(vault, "x", undo=made[1].id, on_conflict="keep")
-        except NothingToRevertError as error:
-            assert error.fields["conflicts"] == clash
-            assert values_of(vault, "x") == expected
-            return
-        assert values_of(vault, after.id) == expected
-        assert all(name in after.message for name in clash)
+        message = undo_keeping(vault, made[1].id)
+        assert values_of(vault, "x") == expected
+        assert all(name in message for name in clash)
+
+
+def undo_keeping(vault, version: str) -> str:
+    try:
+        return revert(vault, "x", undo=version, on_conflict="keep").message
+    except NothingToRevertError as error:
+        return " ".join(error.fields["conflicts"])
 
 
 element = st.sampled_from([0.0, -0.0, 1.0, 2.0, float("nan"), float("inf")])
@@ -179,9 +181,10 @@ def test_a_mask_comes_back_position_by_position_and_nothing_else_changes(states,
         vault = open_vault(Path(folder))
         columns = [np.array(column, np.float32) for column in zip(*states, strict=True)]
         made = [
-            commit(vault, put_tensors(vault, {"w": ("F32", c.shape, c.tobytes())}), ref="x", message="") for c in columns
+            commit(vault, put_tensors(vault, {"w": ("F32", c.shape, c.tobytes())}), ref="x", message="")
+            for c in columns
         ]
-        old, base, tip = columns
+        old, base = columns[:2]
         bits_old, bits_base, bits_tip = (c.view(np.uint32) for c in columns)
         meant = (old != 0) & (base == 0) if only == "values" else (old == 0) & (base != 0)
         expected = np.where(meant & (bits_tip == bits_base), bits_old, bits_tip)

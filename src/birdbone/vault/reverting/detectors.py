@@ -4,14 +4,17 @@
 - Page-Hinkley: Page 1954, Biometrika 41; `river.drift.PageHinkley` decides, without forgetting (alpha 1). The sums in
   the evidence follow the same recurrence: S_t = S_{t-1} + x_t - mean_t - delta, statistic S_t - min S. The onset is the
   observation after the minimum.
-- ADWIN: Bifet and Gavalda 2007, SIAM; `river.drift.ADWIN`, asked after each observation. The onset is the first
-  observation of the window that it keeps.
+- ADWIN: Bifet and Gavalda 2007, SIAM; `river.drift.ADWIN`, asked after each observation, says that there is a change.
+  The window it keeps is made of buckets and begins only near the change, so the onset is where two means fit the series
+  best: the k that maximizes k (n - k) / n (mean of the last n - k less mean of the first k)^2. Source: Hinkley 1970,
+  Biometrika 57.
 
 A detector starts anew after an alarm, as river's do; the newest alarm is the one that is told.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +82,7 @@ def page_hinkley_sums(series: Sequence[float], *, delta: float) -> list[float]:
     mean = total = 0.0
     for count, value in enumerate(series, start=1):
         mean += (value - mean) / count
-        total += value - mean - delta
+        total = total + (value - mean) - delta
         sums.append(total)
     return sums
 
@@ -92,9 +95,22 @@ def find_adwin(series: Sequence[float], *, delta: float, min_window: int, min_ob
     for place, value in enumerate(series):
         detector.update(value)
         if detector.drift_detected:
-            onset = place + 1 - int(detector.width)
-            older, newer = series[start:onset], series[onset : place + 1]
-            statistic = statistics.fmean(newer) - statistics.fmean(older) if older and newer else 0.0
-            found = Alarm(at=place, start=start, onset=onset, statistic=statistic)
+            seen = series[start : place + 1]
+            older = find_split(seen)
+            difference = statistics.fmean(seen[older:]) - statistics.fmean(seen[:older])
+            found = Alarm(at=place, start=start, onset=start + older, statistic=difference)
             start = place + 1
     return found
+
+
+def find_split(series: Sequence[float]) -> int:
+    """Return how many of the first observations (of at least two) belong before a change of the mean."""
+    num, total, head = len(series), math.fsum(series), 0.0
+    best, place = -1.0, 1
+    for count, value in enumerate(series[:-1], start=1):
+        head += value
+        difference = (total - head) / (num - count) - head / count
+        gain = count * (num - count) / num * difference**2
+        if gain > best:
+            best, place = gain, count
+    return place

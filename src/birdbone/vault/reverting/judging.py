@@ -114,7 +114,7 @@ def _find_in_series(rule: _SeriesRule, observations: Sequence[Observation]) -> F
             )
         case AdwinRule():
             alarm = find_adwin(
-                [x for *_, x in points],
+                [x / rule.span for *_, x in points],
                 delta=rule.delta,
                 min_window=rule.min_window,
                 min_observations=rule.min_observations,

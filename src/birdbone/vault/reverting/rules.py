@@ -120,6 +120,9 @@ class AdwinRule(_Watching):
     """What is watched, as for `z_score`."""
     delta: float = Field(default=0.002, gt=0, lt=1)
     """Significance of a cut between an older and a newer window."""
+    span: float = Field(gt=0, allow_inf_nan=False)
+    """How far the figure usually ranges, in the units of `on`: ADWIN's bound is for values between 0 and 1, so each is
+    divided by this. Too wide a span makes it blind."""
     min_window: int = Field(default=5, ge=1)
     """Fewest observations on either side of a cut."""
     min_observations: int = Field(default=10, ge=2)
