@@ -9,13 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdbone.core import Measurement
-from birdbone.vault import checkout, commit, log, open_vault, read_manifest, read_ref, read_version, refs, verify
+from birdbone.vault import (
+    checkout,
+    commit,
+    log,
+    open_vault,
+    put_folder,
+    read_manifest,
+    read_ref,
+    read_version,
+    refs,
+    verify,
+)
 from birdbone.vault.elements import as_float64
 from birdbone.vault.errors import BadRevertError, NothingToRevertError, RevertConflictError, UnknownNameError
 from birdbone.vault.objects import read_object
 from birdbone.vault.reverting import Selection, plan_revert, preview_revert, revert
 
-from ..checkpoints import content_of, object_files
+from ..checkpoints import content_of, float32, object_files, safetensors_bytes
 from .lines import put_tensors, row
 
 NAMES = ("embed", "layers.0.a", "layers.0.mlp.experts.1.w", "layers.1.a", "layers.1.mlp.experts.1.w", "layers.12.a")
@@ -277,3 +288,42 @@ def test_a_revert_that_cannot_be_meant_is_refused(vault):
 def content_of_config(vault, name: str) -> bytes:
     file = next(file for file in read_manifest(vault, name).files if file.path == "config.json")
     return read_object(vault, "blobs", file.digest)
+
+
+def commit_files(vault, tmp_path, **shards):
+    """A version of several checkpoint files; each is a mapping of tensors, with metadata under `__metadata__`."""
+    folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+    folder.mkdir()
+    for name, tensors in shards.items():
+        metadata = tensors.get("__metadata__")
+        entries = {key: float32(*value) for key, value in tensors.items() if key != "__metadata__"}
+        (folder / f"{name}.safetensors").write_bytes(safetensors_bytes(entries, metadata=metadata))
+    return commit(vault, put_folder(vault, folder, kind="model"), ref="main", message="").id
+
+
+def test_a_tensor_comes_back_to_the_file_that_it_was_in(vault, tmp_path):
+    first = commit_files(vault, tmp_path, one={"a": [1]}, two={"b": [1], "c": [1]})
+    commit_files(vault, tmp_path, one={"a": [2]}, two={"c": [2]})
+    made = revert(vault, "main", to=first, tensors=["b"])
+    files = {file.path: {entry.name for entry in file.tensors} for file in read_manifest(vault, made.id).files}
+    assert files == {"one.safetensors": {"a"}, "two.safetensors": {"b", "c"}}
+    assert values_of(vault, made.id) == {"a": (2,), "b": (1,), "c": (2,)}
+
+
+def test_a_name_that_two_files_use_is_told_apart(vault, tmp_path):
+    first = commit_files(vault, tmp_path, one={"w": [1]}, two={"w": [1]})
+    commit_files(vault, tmp_path, one={"w": [2]}, two={"w": [2]})
+    made = revert(vault, "main", to=first, tensors=["two.safetensors::*"])
+    assert values_of(vault, made.id) == {"one.safetensors::w": (2,), "two.safetensors::w": (1,)}
+
+
+def test_checkpoint_files_and_their_metadata_come_back_only_as_a_whole(vault, tmp_path):
+    first = commit_files(vault, tmp_path, one={"a": [1], "b": [1]})
+    second = commit_files(vault, tmp_path, one={"a": [1]}, two={"b": [2]})
+    with pytest.raises(BadRevertError, match="checkpoint files"):
+        revert(vault, "main", to=first, tensors=["b"])
+    assert revert(vault, "main", undo=second).artefact == read_version(vault, first).artefact
+    third = commit_files(vault, tmp_path, one={"a": [1], "b": [1], "__metadata__": {"format": "pt"}})
+    commit_files(vault, tmp_path, one={"a": [2], "b": [1], "__metadata__": {"format": "pt"}})
+    with pytest.raises(BadRevertError, match="metadata"):
+        revert(vault, "main", undo=third)
