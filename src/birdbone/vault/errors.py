@@ -24,7 +24,10 @@ VaultError
 ├── RevertConflictError            vault.revert_conflict         conflict
 ├── BadRulesError                  vault.bad_rules               invalid
 ├── DecisionError                  vault.bad_decision            conflict
-└── BrokenDecisionLogError         vault.broken_decision_log     internal
+├── BrokenDecisionLogError         vault.broken_decision_log     internal
+├── BadQueryError                  vault.bad_query               invalid
+│   └── UnknownFieldError          vault.unknown_field           invalid
+└── BadRetentionError              vault.bad_retention           invalid
 ```
 
 A full disk is `birdbone.core.errors.DiskFullError`. None of them leaves a ref moved or an object half written.
@@ -218,3 +221,25 @@ class BrokenDecisionLogError(VaultError):
 
     code = "vault.broken_decision_log"
     hint = "Compare the log with a backup; entries up to the one named are as they were written."
+
+
+class BadQueryError(VaultError):
+    """A query that does not follow the grammar; the message shows the place with a caret."""
+
+    code = "vault.bad_query"
+    kind: ErrorKind = "invalid"
+    hint = "Write such as: sparsity > 50% and phase = 'compress'."
+
+
+class UnknownFieldError(BadQueryError):
+    """A query names a field that no version has."""
+
+    code = "vault.unknown_field"
+
+
+class BadRetentionError(VaultError):
+    """Rules of retention that would keep nothing but what refs point at, or that contradict themselves."""
+
+    code = "vault.bad_retention"
+    kind: ErrorKind = "invalid"
+    hint = "Give at least one of: newest versions of each branch, days, a query."
