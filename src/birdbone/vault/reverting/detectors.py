@@ -66,7 +66,7 @@ def find_page_hinkley(
     found = None
     start = 0
     for place, value in enumerate(series):
-        detector.update(value)
+        detector.update(value)  # type: ignore[no-untyped-call]  # river is half typed
         if detector.drift_detected:
             sums = page_hinkley_sums(series[start : place + 1], delta=delta)
             lowest = min(sums)
@@ -89,11 +89,11 @@ def page_hinkley_sums(series: Sequence[float], *, delta: float) -> list[float]:
 
 def find_adwin(series: Sequence[float], *, delta: float, min_window: int, min_observations: int) -> Alarm | None:
     """Return the newest alarm that the mean of `series` changed, or None."""
-    detector = ADWIN(delta=delta, clock=1, min_window_length=min_window, grace_period=min_observations)
+    detector = ADWIN(delta=delta, clock=1, min_window_length=min_window, grace_period=min_observations)  # type: ignore[no-untyped-call]
     found = None
     start = 0
     for place, value in enumerate(series):
-        detector.update(value)
+        detector.update(value)  # type: ignore[no-untyped-call]
         if detector.drift_detected:
             seen = series[start : place + 1]
             older = find_split(seen)
