@@ -21,7 +21,7 @@ class Rounding:
     """Wave of the state that was rounded; 0 for the dense model."""
     type: str | None
     errors: LinearGrid | None
-    """Squared output error of each rounded linear as a share of its output's power."""
+    """Squared output error of each linear as rounded and stored, as a share of its output's power."""
     low_rank_step: str | None
     errors_before: tuple[float, ...]
     """Error of each block's output before the low-rank correction."""
