@@ -34,7 +34,7 @@ from birdbone.train.loop import fit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeReport:
-    """Each block's output error against the dense model, on windows not learned from, before and after the merge."""
+    """Each block's output error against the dense model, on windows that the merge did not learn from, before and after."""
 
     quantized: Mapping[str, QuantizedTensor]
     errors_before: tuple[float, ...]
@@ -97,7 +97,7 @@ def merge_low_rank_scales(
             f"The correction needs at least {2 * config.batch_size} windows: to learn and to decide.",
             hint="Raise `low_rank.num_windows` and `data.num_healing_windows`, or lower `low_rank.batch_size`.",
         )
-    _load(model, quantized)
+    load_quantized(model, quantized)
     streams = open_streams(model, dense, architecture, windows_NT, config.batch_size)
     corrected = dict(quantized)
     before, after = [], []
@@ -206,7 +206,8 @@ def _fit(
 
 
 @torch.no_grad()
-def _load(model: PreTrainedModel, quantized: Mapping[str, QuantizedTensor]) -> None:
+def load_quantized(model: PreTrainedModel, quantized: Mapping[str, QuantizedTensor]) -> None:
+    """Set the weights of `model` to what the tensors dequantise to; each is named as its weight."""
     for name, tensor in quantized.items():
         model.get_parameter(name).copy_(tensor.dequantize())
 
@@ -215,6 +216,6 @@ def _load(model: PreTrainedModel, quantized: Mapping[str, QuantizedTensor]) -> N
 def _set(
     model: PreTrainedModel, prefix: str, quantized: Mapping[str, QuantizedTensor], norms: Mapping[str, Tensor]
 ) -> None:
-    _load(model, quantized)
+    load_quantized(model, quantized)
     for name, value in norms.items():
         model.get_parameter(f"{prefix}{name}").copy_(value)

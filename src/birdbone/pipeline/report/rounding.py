@@ -28,8 +28,10 @@ class Rounding:
     errors_after: tuple[float, ...]
     num_merged: int | None
     """Blocks whose correction was kept."""
+    num_deciding_windows: int | None
+    """Windows, not learned from by the correction, on which both divergences below were taken."""
     kl_before: float | None
-    """Nats a token from the dense model's predictions, without the correction, on windows not learned from."""
+    """Nats a token from the dense model's predictions without the correction."""
     kl_after: float | None
     """The same with it."""
     is_correction_kept: bool
@@ -56,6 +58,7 @@ def read_rounding(view: RunView) -> Rounding | None:
         errors_before=tuple(merged.get("errors_before") or ()),
         errors_after=tuple(merged.get("errors_after") or ()),
         num_merged=merged.get("num_merged"),
+        num_deciding_windows=merged.get("num_deciding_windows"),
         kl_before=merged.get("kl_before"),
         kl_after=merged.get("kl_after"),
         is_correction_kept=not merged.get("is_left_out", False),
