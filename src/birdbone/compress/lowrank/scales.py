@@ -34,7 +34,7 @@ from birdbone.train.loop import fit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeReport:
-    """Each block's output error against the dense model, on windows that the merge did not learn from, before and after."""
+    """Each block's output error against the dense model, on windows not learned from, before and after the merge."""
 
     quantized: Mapping[str, QuantizedTensor]
     errors_before: tuple[float, ...]
@@ -94,8 +94,9 @@ def merge_low_rank_scales(
     """
     if len(windows_NT) < 2 * config.batch_size:
         raise NoCalibrationDataError(
-            f"The correction needs at least {2 * config.batch_size} windows: to learn and to decide.",
-            hint="Raise `low_rank.num_windows` and `data.num_healing_windows`, or lower `low_rank.batch_size`.",
+            f"The correction needs at least {2 * config.batch_size} windows, to learn and to decide; "
+            f"`windows_NT` has {len(windows_NT)}.",
+            hint="Give more rows in `windows_NT`, or lower `batch_size`.",
         )
     load_quantized(model, quantized)
     streams = open_streams(model, dense, architecture, windows_NT, config.batch_size)
