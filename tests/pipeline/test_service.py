@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -211,3 +212,22 @@ def test_a_run_at_work_is_not_removed_nor_is_any_other_that_was_named_with_it(
     assert caught.value.fields == {"run_id": at_work}
     assert {run.id for run in service.list_runs(workspace)} == {idle, at_work}
     assert service.remove_runs(workspace, [idle, at_work], is_dry_run=False)[0] == [idle, at_work]
+
+
+def test_a_run_that_is_named_twice_is_removed_once(workspace: Workspace, make_recipe: MakeRecipe) -> None:
+    run_id = running.create_run(workspace, make_recipe())
+    for is_dry_run in (True, False):
+        assert service.remove_runs(workspace, [run_id, "latest"], is_dry_run=is_dry_run)[0] == [run_id]
+    assert service.list_runs(workspace) == []
+
+
+def test_a_dry_removal_makes_neither_a_folder_nor_a_lock_but_tells_of_a_run_at_work(
+    workspace: Workspace, make_recipe: MakeRecipe
+) -> None:
+    whole, bare = (running.create_run(workspace, make_recipe(f"name={name}")) for name in ("whole", "bare"))
+    shutil.rmtree(workspace.run_folder(bare))
+    before = sorted((workspace.folder / "runs").rglob("*"))
+    service.remove_runs(workspace, [whole, bare], is_dry_run=True)
+    assert sorted((workspace.folder / "runs").rglob("*")) == before
+    with hold_run(workspace.run_folder(whole)), pytest.raises(RunBusyError):
+        service.remove_runs(workspace, [whole], is_dry_run=True)

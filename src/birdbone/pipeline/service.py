@@ -18,7 +18,7 @@ from birdbone.core import (
 )
 from birdbone.pipeline import repository
 from birdbone.pipeline.errors import NothingToExportError, RunNotFoundError
-from birdbone.pipeline.lock import hold_run
+from birdbone.pipeline.lock import hold_run, require_idle
 from birdbone.pipeline.repository import RunRow, StepRow
 from birdbone.vault import (
     DestinationNotEmptyError,
@@ -122,21 +122,22 @@ def export_run(workspace: Workspace, name: str, destination: Path) -> list[Path]
 def remove_runs(workspace: Workspace, names: Sequence[str], *, is_dry_run: bool) -> tuple[list[str], Garbage]:
     """Forget runs (their rows, folders and branches) and free what no ref needs any more; return ids and what went.
 
+    A run that is named twice goes once. A dry run changes nothing and says what would go.
     A run that is not done and is not named keeps everything that it would need to resume only while it is listed here:
     so garbage is collected only when no unfinished run is left.
 
     Raises:
         RunBusyError: a process works on one of them; nothing was removed.
     """
-    chosen = [find_run(workspace, name) for name in names]
+    chosen = {run.id: run for run in (find_run(workspace, name) for name in names)}
     vault = open_vault(workspace.vault_folder)
-    with contextlib.ExitStack() as held:
-        for run in chosen:
-            held.enter_context(hold_run(workspace.run_folder(run.id)))
-        for run in () if is_dry_run else chosen:
-            _forget(workspace, run)
-    unfinished = [run for run in list_runs(workspace) if run.status != "done" and run.id not in {r.id for r in chosen}]
-    return [run.id for run in chosen], collect_garbage(vault, dry_run=is_dry_run or bool(unfinished))
+    if is_dry_run:
+        for run_id in chosen:
+            require_idle(workspace.run_folder(run_id))
+    else:
+        _forget_all(workspace, list(chosen.values()))
+    unfinished = [run for run in list_runs(workspace) if run.status != "done" and run.id not in chosen]
+    return list(chosen), collect_garbage(vault, dry_run=is_dry_run or bool(unfinished))
 
 
 def vault_refs(workspace: Workspace) -> dict[str, str]:
@@ -163,6 +164,14 @@ def _is_foreign(target: Path, source: Path, run_id: str) -> bool:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _forget_all(workspace: Workspace, runs: Sequence[RunRow]) -> None:
+    with contextlib.ExitStack() as held:
+        for run in runs:
+            held.enter_context(hold_run(workspace.run_folder(run.id)))
+        for run in runs:
+            _forget(workspace, run)
 
 
 def _forget(workspace: Workspace, run: RunRow) -> None:
