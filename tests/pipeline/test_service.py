@@ -156,6 +156,32 @@ def test_an_export_beside_somebody_elses_file_of_the_same_name_touches_nothing(
     assert (tmp_path / name).read_text() == "name: mine\n"
 
 
+def test_an_export_beside_somebody_elses_diff_touches_nothing(reference: Reference, tmp_path: Path) -> None:
+    workspace, view = reference
+    name = min(path.name for path in (view.folder / "diff").iterdir() if path.is_file())
+    own = tmp_path / "out" / "diff" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("my own differences")
+    with pytest.raises(DestinationNotEmptyError, match=f"diff/{name}"):
+        service.export_run(workspace, view.run.id, tmp_path / "out")
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [own]
+    assert own.read_text() == "my own differences"
+
+
+@pytest.mark.parametrize("name", ["diff", "recipe.yaml"])
+def test_what_is_a_file_where_a_folder_belongs_or_the_other_way_is_somebody_elses(
+    reference: Reference, tmp_path: Path, name: str
+) -> None:
+    workspace, view = reference
+    if name == "diff":
+        (tmp_path / name).write_text("not a folder")
+    else:
+        (tmp_path / name).mkdir()
+    with pytest.raises(DestinationNotEmptyError):
+        service.export_run(workspace, view.run.id, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_run_without_a_judged_model_has_nothing_to_export(
     workspace: Workspace, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:

@@ -108,9 +108,11 @@ def export_run(workspace: Workspace, name: str, destination: Path) -> list[Path]
         raise NothingToExportError(f"The run {view.run.id} has no judged model yet.", run_id=view.run.id)
     loose = [*sorted(view.folder.glob("exports/*")), view.folder / "report.html", view.folder / "recipe.yaml"]
     sources = [source for source in loose if source.exists()]
-    foreign = [source.name for source in sources if _is_foreign(destination / source.name, source, view.run.id)]
+    targets = {destination / source.name: source for source in sources} | _diff_targets(view.folder, destination)
+    foreign = [target for target, source in targets.items() if _is_foreign(target, source, view.run.id)]
     if foreign:
-        raise DestinationNotEmptyError(f"{destination} has a {foreign[0]} that is not of {view.run.id}.")
+        name = foreign[0].relative_to(destination).as_posix()
+        raise DestinationNotEmptyError(f"{destination} has a {name} that is not of {view.run.id}.")
     destination.mkdir(parents=True, exist_ok=True)
     made = [_check_out_once(open_vault(workspace.vault_folder), view.artefacts["final"], destination / "model")]
     made += [Path(shutil.copy2(source, destination / source.name)) for source in sources]
@@ -153,10 +155,16 @@ def _check_out_once(vault: Vault, artefact: str, folder: Path) -> Path:
     return folder if is_there else checkout(vault, artefact, folder)
 
 
+def _diff_targets(run_folder: Path, destination: Path) -> dict[Path, Path]:
+    """Return where each file of the run's diff bundle goes."""
+    sources = [source for source in sorted(run_folder.glob("diff/**/*")) if source.is_file()]
+    return {destination / source.relative_to(run_folder): source for source in sources}
+
+
 def _is_foreign(target: Path, source: Path, run_id: str) -> bool:
     """Return whether `target` is there and is neither the same file nor an older page of the same run."""
-    if not target.exists():
-        return False
+    if not target.is_file():
+        return target.exists() or (target.parent.exists() and not target.parent.is_dir())
     is_older_page = target.suffix == ".html" and run_id in target.read_text(encoding="utf-8", errors="replace")
     return not is_older_page and _sha256(target) != _sha256(source)
 
