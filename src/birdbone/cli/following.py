@@ -133,7 +133,7 @@ def event_data(event: Event) -> dict[str, Any]:
     """Return an event as plain data."""
     payload = {**event.payload, "error": timeline.without_trace(event.payload.get("error"))}
     payload = payload if payload["error"] else event.payload
-    return {"id": event.id, "at": words.as_utc(event.at).isoformat(), "event": event.kind, **payload}
+    return {"id": event.id, "at": event.at.isoformat(), "event": event.kind, **payload}
 
 
 def _bar(view: service.RunView) -> list[RenderableType]:

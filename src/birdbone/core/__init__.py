@@ -5,7 +5,7 @@ the database engine, the outbox of events, atomic files, the YAML reader.
 Needs: pydantic, SQLAlchemy, blake3, ruamel.yaml. No torch.
 """
 
-from birdbone.core.database import connect, metadata
+from birdbone.core.database import connect, in_utc, metadata
 from birdbone.core.digest import digest_bytes, digest_file, digest_json
 from birdbone.core.errors import BirdboneError, ErrorKind, exit_code
 from birdbone.core.files import write_atomically, write_json
@@ -30,6 +30,7 @@ __all__ = [
     "digest_json",
     "exit_code",
     "find_workspace",
+    "in_utc",
     "make_workspace",
     "metadata",
     "new_run_id",
