@@ -50,6 +50,15 @@ _HIDDEN, _KEY_VALUE, _FEED_FORWARD, _VOCABULARY = 512, 256, 1408, 18_256
 _NUM_PRUNED = 89
 _PRUNED_SHARE = 0.1
 _OPERATIONS = ("commit_v1", "commit_v2", "checkout_v2", "checkout_v1")
+_COMPARED = (
+    ("commit_v2_cpu", "commit_v2_cpu"),
+    ("commit_v2_work_cpu", "commit_v2_cpu"),
+    ("checkout_v2_wall", "checkout_v2_wall"),
+    ("checkout_v2_wall_flushed", "checkout_v2_wall_flushed"),
+    ("checkout_v1_wall", "checkout_v1_wall"),
+    ("commit_v1_cpu", "commit_v1_cpu"),
+)
+"""Which figure of Birdbone's is set over which of a peer's; a peer's CPU always has its start in it."""
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -244,17 +253,9 @@ def _ratios(turns: dict[str, list[float]], names: list[str]) -> dict[str, float]
         return {}
     found: dict[str, float] = {}
     for peer in names[1:]:
-        for figure in (
-            "commit_v2_cpu_seconds",
-            "checkout_v2_wall_seconds",
-            "checkout_v2_wall_flushed_seconds",
-            "checkout_v1_wall_seconds",
-            "commit_v1_cpu_seconds",
-        ):
-            pairs = zip(turns[f"birdbone_{figure}"], turns[f"{peer}_{figure}"], strict=True)
-            found |= _spread(
-                f"{figure.removesuffix('_seconds')}_over_{peer}", [ours / theirs for ours, theirs in pairs]
-            )
+        for ours, theirs in _COMPARED:
+            pairs = zip(turns[f"birdbone_{ours}_seconds"], turns[f"{peer}_{theirs}_seconds"], strict=True)
+            found |= _spread(f"{ours}_over_{peer}", [mine / other for mine, other in pairs])
     return found
 
 
