@@ -14,7 +14,7 @@ Peer, on the same files: the Xet client's own store; z4ai's deltas, tensor by te
 copy in zstd (level 3), each distinct tensor once, each distinct tensor as the XOR to the version before in byte planes
 under zstd (level 1), as ZipLLM's BitX does (arXiv:2505.06252); borg, if asked for.
 
-Run: `python benchmarks/vault/bench_waves.py [--variants f32-pruned ...] [--peers xet z4ai] [--output PATH]`. It needs
+Run: `python benchmarks/vault/bench_waves.py [--variants f32-pruned ...] [--peers xet ...] [--output PATH]`. It needs
 up to 8 GB of room in `--work` and the starter's package. Prints one JSON row; `make bench` stores it in
 `benchmarks/results/`.
 """
@@ -28,7 +28,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ _VARIANTS = (
     "f32-pruned-dithered",
     "f32-healed-dithered",
 )
+_COMPUTED = ("zstd_copies", "xor_planes")
+_PEERS = ("xet", "z4ai", *_COMPUTED)
 _DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 _FILE = "model.safetensors"
 
@@ -99,7 +101,7 @@ def _parse_settings() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Bytes of eleven versions of a pruned decoder.")
     parser.add_argument("--model", default="starter")
     parser.add_argument("--variants", nargs="+", default=list(_VARIANTS), choices=_VARIANTS)
-    parser.add_argument("--peers", nargs="*", default=["xet", "z4ai"], choices=["xet", "z4ai", "borg"])
+    parser.add_argument("--peers", nargs="*", default=list(_PEERS), choices=[*_PEERS, "borg"])
     parser.add_argument("--waves", type=int, default=10)
     parser.add_argument("--fraction", type=float, default=0.07)
     parser.add_argument("--rank", type=int, default=8)
@@ -135,7 +137,7 @@ def _keep_all(variant: str, folder: Path, settings: argparse.Namespace) -> dict[
         write_tensors(path, version.tensors)
         full_bytes += path.stat().st_size
         _keep(kept, version, path)
-        _compute(computed, version, path)
+        _compute(computed, version, path, settings.peers)
         for peer in peers.values():
             peer.commit(path)
         path.unlink()
@@ -153,7 +155,8 @@ def _keep_all(variant: str, folder: Path, settings: argparse.Namespace) -> dict[
 
 
 def _open_stores(folder: Path, settings: argparse.Namespace) -> Iterator[tuple[str, Store]]:
-    for name, opener in open_peers(settings.peers, settings.work / "peers").items():
+    names = [name for name in settings.peers if name not in _COMPUTED]
+    for name, opener in open_peers(names, settings.work / "peers").items():
         (folder / name).mkdir()
         yield name, opener(folder / name)
 
@@ -236,17 +239,20 @@ def _checked_out(kept: Kept, number: int, folder: Path) -> tuple[float, bool]:
 # The peers.
 
 
-def _compute(computed: Computed, version: ModelVersion, path: Path) -> None:
-    computed.zstd_copies += len(zstandard.ZstdCompressor(level=3).compress(path.read_bytes()))
+def _compute(computed: Computed, version: ModelVersion, path: Path, peers: Sequence[str]) -> None:
+    if "zstd_copies" in peers:
+        computed.zstd_copies += len(zstandard.ZstdCompressor(level=3).compress(path.read_bytes()))
     for name, tensor in version.tensors.items():
         data = _bytes_of(tensor)
         digest = blake3(data).digest()
-        if digest not in computed.seen:
-            computed.seen.add(digest)
-            computed.distinct_tensors += data.size
+        if digest in computed.seen:
+            continue
+        computed.seen.add(digest)
+        computed.distinct_tensors += data.size
+        if "xor_planes" in peers:
             before = computed.before.get(name)
             computed.xor_planes += _planes_bytes(data if before is None else data ^ before, tensor.element_size())
-        computed.before[name] = data
+            computed.before[name] = data
 
 
 def _bytes_of(tensor: Tensor) -> NDArray[np.uint8]:
@@ -262,9 +268,8 @@ def _planes_bytes(data: NDArray[np.uint8], width: int) -> int:
 
 def _figures_of_peers(peers: Mapping[str, Store], computed: Computed, full_bytes: int) -> dict[str, Any]:
     sizes = {
-        "zstd_copies": computed.zstd_copies,
         "distinct_tensors": computed.distinct_tensors,
-        "xor_planes": computed.xor_planes,
+        **{name: size for name in _COMPUTED if (size := getattr(computed, name))},
         **{name: peer.stored_bytes() for name, peer in peers.items()},
     }
     return {
