@@ -71,7 +71,7 @@ class Kept:
     artefacts: list[str] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     commit_cpu_seconds: list[float] = field(default_factory=list)
-    first_bytes: int = 0
+    store_bytes: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ def _keep_all(variant: str, folder: Path, settings: argparse.Namespace) -> dict[
         for peer in peers.values():
             peer.commit(path)
         path.unlink()
-        print(f"{variant}: version {version.number}, {size_of(kept.vault.folder):,} bytes", file=sys.stderr)
+        print(f"{variant}: version {version.number}, {kept.store_bytes[-1]:,} bytes", file=sys.stderr)
     assert version is not None
     return {
         "num_versions": len(kept.artefacts),
@@ -199,20 +199,19 @@ def _keep(kept: Kept, version: ModelVersion, path: Path) -> None:
     kept.commit_cpu_seconds.append(time.process_time() - began_at)
     kept.artefacts.append(artefact)
     kept.digests.append(digest_of(path))
-    if version.number == 0:
-        kept.first_bytes = size_of(kept.vault.folder)
+    kept.store_bytes.append(size_of(kept.vault.folder))
 
 
 def _figures_of_vault(kept: Kept, folder: Path, full_bytes: int) -> dict[str, Any]:
-    committed_bytes = size_of(kept.vault.folder)
-    last_seconds, _ = _checked_out(kept, -1, folder)
+    committed_bytes = kept.store_bytes[-1]
+    last_seconds, is_last_same = _checked_out(kept, -1, folder)
     began_at = time.process_time()
     collect_garbage(kept.vault, dry_run=False, grace_seconds=0.0)
     collect_cpu = time.process_time() - began_at
     collected_bytes = size_of(kept.vault.folder)
     outs = [_checked_out(kept, number, folder) for number in range(len(kept.artefacts))]
     return {
-        "first_version_bytes": kept.first_bytes,
+        "store_bytes_after_each_commit": kept.store_bytes,
         "committed_bytes": committed_bytes,
         "collected_bytes": collected_bytes,
         "times_smaller_committed": round(full_bytes / committed_bytes, 3),
@@ -222,6 +221,7 @@ def _figures_of_vault(kept: Kept, folder: Path, full_bytes: int) -> dict[str, An
         "checkout_last_wall_seconds": round(last_seconds, 3),
         "checkout_wall_seconds_after_collecting": [round(seconds, 3) for seconds, _ in outs],
         "num_bit_exact": sum(is_same for _, is_same in outs),
+        "last_was_bit_exact_before_collecting": is_last_same,
     }
 
 
