@@ -30,6 +30,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,9 +176,8 @@ def _measure(openers: dict[str, Opener], settings: argparse.Namespace) -> dict[s
     if settings.no_birdbone:
         del openers["birdbone"]
     settings.work.mkdir(parents=True, exist_ok=True)
-    folder = settings.work / "commit"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
+    with tempfile.TemporaryDirectory(dir=settings.work, prefix="commit-") as name_of_folder:
+        folder = Path(name_of_folder)
         _warm_up(openers, folder, settings)
         described, versions = _write_versions(folder / "versions", settings.num_layers, settings)
         turns = defaultdict(list)
@@ -188,8 +188,6 @@ def _measure(openers: dict[str, Opener], settings: argparse.Namespace) -> dict[s
                 for figure, value in _one_turn(openers[name], folder / name, versions).items():
                     turns[f"{name}_{figure}"].append(value)
                 print(f"turn {turn + 1}: {name}", file=sys.stderr)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return described | _ratios(turns, names) | _all_spreads(turns)
 
 

@@ -27,6 +27,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,13 +119,9 @@ def _parse_settings() -> argparse.Namespace:
 
 
 def _measure(variant: str, settings: argparse.Namespace) -> dict[str, Any]:
-    folder = settings.work / f"waves-{variant}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        return _keep_all(variant, folder, settings)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    settings.work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.work, prefix=f"{variant}-") as folder:
+        return _keep_all(variant, Path(folder), settings)
 
 
 def _keep_all(variant: str, folder: Path, settings: argparse.Namespace) -> dict[str, Any]:
