@@ -15,12 +15,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from birdbone.data import load_corpus
 from birdbone.models import LoadedModel, load_model, save_model
+
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")  # on a busy machine everything is slow: timing never decides a test
 
 VOCAB_SIZE = 512
 NUM_STEPS = 300

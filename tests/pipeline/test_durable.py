@@ -13,6 +13,7 @@ from birdbone.core import Workspace
 from birdbone.pipeline import running, service
 from birdbone.pipeline.service import RunView
 from birdbone.vault import log, open_vault, read_manifest, verify
+from birdbone.vault.packs import find
 
 from .conftest import MakeRecipe
 from .processes import Server
@@ -197,9 +198,11 @@ def test_a_damaged_store_fails_the_step_and_the_run_goes_on_once_it_is_mended(
     vault = open_vault(workspace.vault_folder)
     dense = service.view_run(workspace, run_id).artefacts["dense"]
     blob = max(read_manifest(vault, dense).blobs().items(), key=lambda item: item[1])[0]
-    path = vault.objects / "blobs" / blob[3:5] / blob[5:]
+    place = find(vault, blob)
+    assert place is not None
+    path, middle = vault.packs / place.pack, place.offset + place.stored_bytes // 2
     intact = path.read_bytes()
-    path.write_bytes(bytes([intact[0] ^ 1]) + intact[1:])
+    path.write_bytes(intact[:middle] + bytes([intact[middle] ^ 1]) + intact[middle + 1 :])
     assert fail(processes, workspace, run_id)["code"] == "vault.corrupt_object"
     view = service.view_run(workspace, run_id)
     assert [(step.label, step.status) for step in view.steps] == [("seed", "done"), ("log_activations", "failed")]

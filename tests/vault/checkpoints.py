@@ -50,7 +50,9 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 
 def object_files(vault: Vault) -> list[Path]:
-    return sorted(path for path in vault.objects.glob("*/*/*") if path.is_file())
+    """Return the packs and the records."""
+    records = (path for path in vault.objects.glob("*/*/*") if path.is_file())
+    return sorted([*vault.packs.glob("*.pack"), *records])
 
 
 @st.composite

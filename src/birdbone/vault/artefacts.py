@@ -1,51 +1,70 @@
 """Artefacts go in as folders or files and come out byte for byte the same.
 
-A `.safetensors` file is split, so that a tensor which did not change is stored once however many versions hold it.
-Its header is kept as it stood. Trap: the safetensors library writes several metadata keys in an order that differs from
-run to run, so whoever wants equal digests saves with one key at most.
+A `.safetensors` file is split, so that a tensor which did not change is stored once however many versions hold it, and
+one that changed a little is stored as that change. Its header is kept as it stood. Trap: the safetensors library writes
+several metadata keys in an order that differs from run to run, so whoever wants equal digests saves with one key at
+most. Any other file is cut into chunks by its content; a pickle is bytes like any other and is never unpickled.
 File modes, times and empty folders are not content and are not kept; links to files are followed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from birdbone.vault.codec.low_rank import LowRankUpdate
 from birdbone.vault.errors import BadNameError, DestinationNotEmptyError, UnsupportedFileError
 from birdbone.vault.folder import Vault, explain_write_errors
 from birdbone.vault.lookup import read_manifest
 from birdbone.vault.names import check_kind, check_relative_path
-from birdbone.vault.objects import BlobBatch, Extent, Hasher, copy_blob, put_record
+from birdbone.vault.objects import BlobBatch, Extent, Shape, Source, copy_blob, num_threads, put_record
+from birdbone.vault.packs import Packs
 from birdbone.vault.records import Manifest, PlainFile, TensorEntry, TensorFile, canonical_json
-from birdbone.vault.safetensors_file import TensorSpan, read_layout
+from birdbone.vault.safetensors_file import TensorSpan, element_width, read_layout
 
 
-def put_folder(vault: Vault, folder: Path, *, kind: str) -> str:
+def put_folder(
+    vault: Vault,
+    folder: Path,
+    *,
+    kind: str,
+    base: str | None = None,
+    updates: Mapping[str, LowRankUpdate] | None = None,
+) -> str:
     """Return the digest of the artefact that a folder is, after all of it is durable in the store.
 
-    Equal content gives the equal digest, and writes nothing the second time. At most one chunk is in memory.
+    Equal content gives the equal digest, and writes nothing the second time. Of each file a few blocks are in memory.
+
+    Args:
+        base: what it was made from, as a ref, a version or an artefact: its tensors of the same name, dtype and shape
+            are what the store tries to keep the new ones as changes of. It never alters what is stored.
+        updates: by a tensor's name, the low-rank update that was added to the base's by `add_low_rank` before weights
+            were shed: a healed tensor then costs its adapter and its mask. A hint like `base`.
 
     Raises:
         BadSafetensorsError, TruncatedSafetensorsError: a checkpoint in it is damaged.
         UnsupportedFileError: it has a link to a folder, a socket or a device, or is no folder.
         BadNameError: a path in it cannot be stored.
         SourceChangedError: somebody is writing to it.
+        UnknownNameError: nothing is called `base`.
         DiskFullError, ReadOnlyVaultError: the store cannot take it.
     """
-    return _put(vault, sorted(_files_of(folder)), kind=kind)
+    hints = _hints(vault, base, updates or {})
+    return _put(vault, sorted(_files_of(folder)), kind=kind, hints=hints)
 
 
-def put_file(vault: Vault, path: Path, *, kind: str) -> str:
+def put_file(vault: Vault, path: Path, *, kind: str, base: str | None = None) -> str:
     """Return the digest of the artefact that one file is, under its own name. Raises what `put_folder` does."""
     if not path.is_file():
         raise UnsupportedFileError(f"{path} is not a plain file.", path=str(path))
-    return _put(vault, [(check_relative_path(path.name), path)], kind=kind)
+    return _put(vault, [(check_relative_path(path.name), path)], kind=kind, hints=_hints(vault, base, {}))
 
 
 def checkout(vault: Vault, name: str, destination: Path) -> Path:
@@ -65,64 +84,89 @@ def checkout(vault: Vault, name: str, destination: Path) -> Path:
     manifest = read_manifest(vault, name)
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise DestinationNotEmptyError(f"{destination} is there already.", path=str(destination))
-    with _replacing(destination) as folder:
+    with _replacing(destination) as folder, Packs(vault) as packs, ThreadPoolExecutor(num_threads()) as pool:
         for file in manifest.files:
             path = folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as stream:
-                _write_file(vault, file, stream)
+                _write_file(packs, pool, file, stream.fileno())
     return destination
 
 
-def _put(vault: Vault, files: list[tuple[str, Path]], *, kind: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hints:
+    """What the new tensors were probably made from, by name, and what is known of blobs by digest."""
+
+    below: Mapping[str, TensorEntry]
+    updates: Mapping[str, LowRankUpdate]
+    known_sha256: Mapping[str, str]
+
+
+def _hints(vault: Vault, base: str | None, updates: Mapping[str, LowRankUpdate]) -> _Hints:
+    files = read_manifest(vault, base).files if base is not None else ()
+    entries = [entry for file in files if file.layout == "safetensors" for entry in file.tensors]
+    return _Hints(
+        below={entry.name: entry for entry in entries},
+        updates=updates,
+        known_sha256={entry.digest: entry.sha256 for entry in entries},
+    )
+
+
+def _put(vault: Vault, files: list[tuple[str, Path]], *, kind: str, hints: _Hints) -> str:
     check_kind(kind)
-    batch = BlobBatch(vault)
-    manifest = Manifest(kind=kind, files=tuple(_put_one(batch, path, source) for path, source in files))
-    batch.make_durable()
+    with BlobBatch(vault, known_sha256=hints.known_sha256) as batch:
+        manifest = Manifest(kind=kind, files=tuple(_put_one(batch, path, source, hints) for path, source in files))
+        batch.make_durable()
     return put_record(vault, "artefacts", canonical_json(manifest))
 
 
-def _put_one(batch: BlobBatch, path: str, source: Path) -> TensorFile | PlainFile:
+def _put_one(batch: BlobBatch, path: str, source: Path, hints: _Hints) -> TensorFile | PlainFile:
     with source.open("rb") as stream:
-        put = _put_tensors if path.endswith(".safetensors") else _put_plain
-        return put(batch, stream, path=path, size_bytes=os.fstat(stream.fileno()).st_size)
+        size_bytes = os.fstat(stream.fileno()).st_size
+        if path.endswith(".safetensors"):
+            return _put_tensors(batch, stream, path=path, size_bytes=size_bytes, hints=hints)
+        blob = batch.put_chunked(Extent(stream=stream, name=path, offset=0, size_bytes=size_bytes))
+        return PlainFile(path=path, size_bytes=size_bytes, digest=blob.digest, sha256=blob.sha256)
 
 
-def _put_plain(batch: BlobBatch, stream: BinaryIO, *, path: str, size_bytes: int) -> PlainFile:
-    blob = batch.put(Extent(stream=stream, name=path, offset=0, size_bytes=size_bytes))
-    return PlainFile(path=path, size_bytes=size_bytes, digest=blob.digest, sha256=blob.sha256)
-
-
-def _put_tensors(batch: BlobBatch, stream: BinaryIO, *, path: str, size_bytes: int) -> TensorFile:
+def _put_tensors(batch: BlobBatch, stream: BinaryIO, *, path: str, size_bytes: int, hints: _Hints) -> TensorFile:
     layout = read_layout(stream, size_bytes=size_bytes, name=path)
-    whole = hashlib.sha256()
-    header = batch.put(Extent(stream=stream, name=path, offset=0, size_bytes=layout.header_bytes), also=(whole,))
-    entries = tuple(
-        _put_tensor(batch, stream, span, path=path, data_offset=layout.header_bytes, whole=whole)
-        for span in layout.tensors
-    )
+    header = Source(data=Extent(stream=stream, name=path, offset=0, size_bytes=layout.header_bytes))
+    tensors = [
+        _source(stream, span, path=path, data_offset=layout.header_bytes, hints=hints) for span in layout.tensors
+    ]
+    first, *blobs = batch.put_all([header, *tensors])
     return TensorFile(
         path=path,
         size_bytes=size_bytes,
-        sha256=whole.hexdigest(),
-        header=header.digest,
+        header=first.digest,
         metadata=layout.metadata,
-        tensors=entries,
+        tensors=tuple(
+            TensorEntry(
+                name=span.name,
+                dtype=span.dtype,
+                shape=span.shape,
+                size_bytes=blob.size_bytes,
+                digest=blob.digest,
+                sha256=blob.sha256,
+            )
+            for span, blob in zip(layout.tensors, blobs, strict=True)
+        ),
     )
 
 
-def _put_tensor(
-    batch: BlobBatch, stream: BinaryIO, span: TensorSpan, *, path: str, data_offset: int, whole: Hasher
-) -> TensorEntry:
+def _source(stream: BinaryIO, span: TensorSpan, *, path: str, data_offset: int, hints: _Hints) -> Source:
     extent = Extent(stream=stream, name=path, offset=data_offset + span.begin, size_bytes=span.end - span.begin)
-    blob = batch.put(extent, also=(whole,))
-    return TensorEntry(
-        name=span.name,
-        dtype=span.dtype,
-        shape=span.shape,
-        size_bytes=blob.size_bytes,
-        digest=blob.digest,
-        sha256=blob.sha256,
+    below, update = hints.below.get(span.name), hints.updates.get(span.name)
+    is_alike = below is not None and (below.dtype, below.shape) == (span.dtype, span.shape)
+    return Source(
+        data=extent,
+        shape=Shape(
+            width=element_width(span.dtype),
+            below=below.digest if below is not None and is_alike else None,
+            update=update if update is not None and update.shape == span.shape else None,
+            dtype=span.dtype,
+        ),
     )
 
 
@@ -144,12 +188,38 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _write_file(vault: Vault, file: TensorFile | PlainFile, stream: BinaryIO) -> None:
-    if file.layout == "file":
-        copy_blob(vault, file.digest, stream)
-        return
-    for digest in (file.header, *(entry.digest for entry in file.tensors)):
-        copy_blob(vault, digest, stream)
+def _write_file(packs: Packs, pool: ThreadPoolExecutor, file: TensorFile | PlainFile, handle: int) -> None:
+    """Write the blobs of a file to their places in it, several at once."""
+    sizes = [(file.digest, file.size_bytes)] if file.layout == "file" else _sizes(file)
+    waiting, offset = [], 0
+    for digest, size_bytes in sizes:
+        waiting.append(pool.submit(_copy_to, packs, digest, handle, offset))
+        offset += size_bytes
+    try:
+        for future in waiting:
+            future.result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        wait(waiting)  # nobody may write to the file once it is closed
+
+
+def _sizes(file: TensorFile) -> Iterator[tuple[str, int]]:
+    yield file.header, file.size_bytes - sum(entry.size_bytes for entry in file.tensors)
+    yield from ((entry.digest, entry.size_bytes) for entry in file.tensors)
+
+
+def _copy_to(packs: Packs, digest: str, handle: int, offset: int) -> None:
+    place = offset
+
+    def write(piece: memoryview) -> None:
+        nonlocal place
+        while piece:
+            count = os.pwrite(handle, piece, place)
+            place += count
+            piece = piece[count:]
+
+    copy_blob(packs, digest, write)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,10 @@ VaultError
 ├── CorruptObjectError             vault.corrupt_object          internal
 ├── UnsupportedFormatError         vault.unsupported_format      invalid
 ├── VaultBusyError                 vault.busy                    unavailable
-└── ReadOnlyVaultError             vault.read_only               denied
+├── ReadOnlyVaultError             vault.read_only               denied
+├── BadQueryError                  vault.bad_query               invalid
+│   └── UnknownFieldError          vault.unknown_field           invalid
+└── BadRetentionError              vault.bad_retention           invalid
 ```
 
 A full disk is `birdbone.core.errors.DiskFullError`. None of them leaves a ref moved or an object half written.
@@ -166,3 +169,25 @@ class ReadOnlyVaultError(VaultError):
     code = "vault.read_only"
     kind: ErrorKind = "denied"
     hint = "Work in a folder that you may write to, or copy the store there."
+
+
+class BadQueryError(VaultError):
+    """A query that does not follow the grammar; the message shows the place with a caret."""
+
+    code = "vault.bad_query"
+    kind: ErrorKind = "invalid"
+    hint = "Write such as: sparsity > 50% and phase = 'compress'."
+
+
+class UnknownFieldError(BadQueryError):
+    """A query names a field that no version has."""
+
+    code = "vault.unknown_field"
+
+
+class BadRetentionError(VaultError):
+    """Rules of retention that would keep nothing but what refs point at, or that contradict themselves."""
+
+    code = "vault.bad_retention"
+    kind: ErrorKind = "invalid"
+    hint = "Give at least one of: newest versions of each branch, days, a query."

@@ -3,10 +3,10 @@
 ```text
 objects/
 ├── format.json       generation of this layout
-├── blobs/ab/cdef…    bytes of tensors and files, named by their BLAKE3
+├── packs/…           bytes of tensors and files, many to a pack
 ├── artefacts/ab/…    manifests (JSON), named by the BLAKE3 of their bytes
 ├── versions/ab/…     commits (JSON), named likewise
-├── staging/          blobs being written; whatever a crash leaves here is nobody's
+├── staging/          packs being written; whatever a crash leaves here is nobody's
 └── set-aside/        corrupt objects that `verify` was told to move out of the way
 refs/
 ├── heads/ tags/      one file a ref, holding a version id
@@ -15,7 +15,7 @@ refs/
 └── lock              held while a ref moves and while garbage is collected
 ```
 
-Theory of operation. Objects are immutable and written before anything that names them: blobs, then the manifest,
+Theory of operation. Objects are immutable and written before anything that names them: the pack, then the manifest,
 then the version, each flushed to the disk, and the ref last, under the lock. A crash at any point leaves unreachable
 objects at worst. Readers take no lock.
 """
@@ -37,9 +37,10 @@ from birdbone.core.files import raise_if_disk_full, write_atomically, write_json
 from birdbone.vault.errors import ReadOnlyVaultError, UnsupportedFormatError, VaultBusyError
 
 ObjectKind = Literal["blobs", "artefacts", "versions"]
-OBJECT_KINDS: tuple[ObjectKind, ...] = ("blobs", "artefacts", "versions")
+RECORD_KINDS: tuple[ObjectKind, ...] = ("artefacts", "versions")
+"""Kinds of object that are files of their own; the third, `blobs`, lies in packs."""
 
-_FORMAT = "birdbone.vault/1"
+_FORMAT = "birdbone.vault/2"
 _LOCK_POLL_SECONDS = 0.01
 
 
@@ -56,8 +57,13 @@ class Vault:
         return self.folder / "objects"
 
     @property
+    def packs(self) -> Path:
+        """Folder of packs."""
+        return self.objects / "packs"
+
+    @property
     def staging(self) -> Path:
-        """Folder of blobs that are being written."""
+        """Folder of packs that are being written."""
         return self.objects / "staging"
 
     @property
@@ -125,7 +131,8 @@ def sync_folder(folder: Path) -> None:
 
 def _make(vault: Vault) -> None:
     for folder in (
-        *(vault.objects / kind for kind in OBJECT_KINDS),
+        vault.packs,
+        *(vault.objects / kind for kind in RECORD_KINDS),
         vault.staging,
         vault.refs / "heads",
         vault.refs / "tags",

@@ -13,7 +13,7 @@ from birdbone.core.measurement import Measurement
 from birdbone.vault.errors import BadRecordError, MissingObjectError, RefConflictError, UnknownNameError
 from birdbone.vault.folder import Vault, hold_lock
 from birdbone.vault.lookup import read_manifest, read_version, resolve
-from birdbone.vault.objects import path_of, put_record
+from birdbone.vault.objects import missing_blobs, put_record
 from birdbone.vault.records import Lineage, Version, canonical_json
 from birdbone.vault.refs import Expected, default_author, read_ref, ref_target, swap_ref
 
@@ -118,10 +118,8 @@ def _check_complete(vault: Vault, artefact: str) -> None:
         blobs = read_manifest(vault, artefact).blobs()
     except UnknownNameError as error:
         raise MissingObjectError(f"The store has no artefact {artefact}.", digest=artefact) from error
-    for digest, size_bytes in blobs.items():
-        path = path_of(vault, "blobs", digest)
-        if not path.is_file() or path.stat().st_size != size_bytes:
-            raise MissingObjectError(f"Artefact {artefact} lacks its blob {digest}.", digest=digest)
+    if missing := missing_blobs(vault, blobs):
+        raise MissingObjectError(f"Artefact {artefact} lacks its blob {missing[0]}.", digest=missing[0])
 
 
 def _same_step(

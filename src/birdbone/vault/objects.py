@@ -1,8 +1,9 @@
 """Objects by their digest: written once, checked each time they are read.
 
-A blob is hashed where it lies before anything is written, so content that the store holds costs no write; new content
-is copied, hashed again on the way (the source may be changing), flushed, and renamed into place. At most one chunk is
-in memory.
+Records (manifests, versions) are files of their own. Blobs lie in packs, one pack for each batch: a blob is hashed
+where it lies before anything is written, so content that the store holds costs no write; new content is read again,
+hashed again on the way (the source may be changing), and written in the smallest form that reads back right. Blocks,
+not blobs, are in memory.
 """
 
 from __future__ import annotations
@@ -11,29 +12,47 @@ import contextlib
 import errno
 import hashlib
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO
 
+import numpy as np
 from blake3 import blake3
+from fastcdc import fastcdc
 
 from birdbone.core.digest import digest_bytes
 from birdbone.core.files import write_atomically
-from birdbone.vault.errors import CorruptObjectError, MissingObjectError, SourceChangedError, UnknownNameError
+from birdbone.vault.blobs import (
+    CHUNK_RECORD,
+    BlobReader,
+    apply_update,
+    encode_update,
+    open_blob,
+    read_blocks,
+    read_chunks,
+)
+from birdbone.vault.codec.frames import BLOCK_BYTES, Form, encode_change, encode_whole
+from birdbone.vault.codec.low_rank import FLOAT_DTYPES, LowRankUpdate
+from birdbone.vault.errors import (
+    CorruptObjectError,
+    MissingObjectError,
+    SourceChangedError,
+    UnknownNameError,
+)
 from birdbone.vault.folder import ObjectKind, Vault, explain_write_errors, sync_folder
 from birdbone.vault.names import is_digest
+from birdbone.vault.packs import EntryKind, Packs, PackWriter, all_places, find
 
-CHUNK_BYTES = 1 << 20
+CHUNKED_FROM_BYTES = 1 << 18
+"""A file of this size is cut into chunks, so that a later one which shares most of it costs little."""
 
-
-class Hasher(Protocol):
-    """What `blake3()` and `hashlib.sha256()` share."""
-
-    def update(self, data: Any, /) -> Any:
-        """Take in more bytes."""
-        ...
+_MIN_CHUNK, _MEAN_CHUNK, _MAX_CHUNK = 1 << 14, 1 << 16, 1 << 18
+_WINDOW_BYTES = 8 << 20
+_MAX_CHAIN = 16  # a blob that lies deeper is written whole: reading it would cost more than its bytes are worth
+_MAX_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,21 +64,58 @@ class Extent:
     offset: int
     size_bytes: int
 
-    def chunks(self) -> Iterator[memoryview]:
-        """Yield the bytes piece by piece; each piece is valid until the next is asked for.
+    def blocks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+        """Yield the bytes in blocks; only the last one may be shorter than `size`.
 
         Raises:
             SourceChangedError: the file has become shorter.
         """
-        buffer = memoryview(bytearray(min(CHUNK_BYTES, self.size_bytes)))
-        self.stream.seek(self.offset)
-        left = self.size_bytes
-        while left:
-            count = self.stream.readinto(buffer[: min(left, len(buffer))])  # type: ignore[attr-defined]
-            if not count:
+        for start in range(0, self.size_bytes, size):
+            want = min(size, self.size_bytes - start)
+            found = os.pread(self.stream.fileno(), want, self.offset + start)
+            if len(found) != want:
                 raise SourceChangedError(f"{self.name} became shorter while it was being read.", path=self.name)
-            yield buffer[:count]
-            left -= count
+            yield found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """Bytes in memory that are to be stored."""
+
+    content: bytes
+    name: str
+
+    @property
+    def size_bytes(self) -> int:
+        """How many there are."""
+        return len(self.content)
+
+    def blocks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+        """Yield the bytes in blocks; only the last one may be shorter than `size`."""
+        for start in range(0, len(self.content), size):
+            yield self.content[start : start + size]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What the store may know of a blob's bytes, to keep them smaller; what it keeps is never other bytes."""
+
+    width: int = 1
+    """Bytes of an element: 1, 2, 4 or 8."""
+    below: str | None = None
+    """A blob that this one was probably made from, of the same size."""
+    update: LowRankUpdate | None = None
+    """A low-rank update that probably was added to that one."""
+    dtype: str = ""
+    """Dtype, as safetensors writes it; for an update."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Bytes that are to be stored, and what is known of them."""
+
+    data: Extent | Content
+    shape: Shape = Shape()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,57 +129,161 @@ class StoredBlob:
 
 @dataclass(slots=True)
 class BlobBatch:
-    """Stores blobs one after another; `make_durable` then flushes each folder that was touched, once."""
+    """Stores blobs into one pack. Use it as a context; `make_durable` gives the pack its name.
+
+    Args:
+        known_sha256: SHA-256 of blobs by their digest, so that what is known is not computed again.
+    """
 
     vault: Vault
-    folders: set[Path] = field(default_factory=set)
+    known_sha256: Mapping[str, str] = field(default_factory=dict)
+    _writer: PackWriter = field(init=False)
+    _packs: Packs = field(init=False)
+    _pool: ThreadPoolExecutor = field(init=False)
 
-    def put(self, extent: Extent, *, also: Sequence[Hasher] = ()) -> StoredBlob:
-        """Store the bytes of `extent` unless they are there; `also` are hashers that see the same bytes.
+    def __post_init__(self) -> None:
+        """Make ready; no file is made before there is something to write."""
+        self._writer = PackWriter(self.vault)
+        self._packs = Packs(self.vault)
+        self._pool = ThreadPoolExecutor(num_threads(), thread_name_prefix="vault")
+
+    def __enter__(self) -> BlobBatch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._packs.__exit__()
+        self._writer.abort()
+
+    def put(self, source: Source) -> StoredBlob:
+        """Store one blob; see `put_all`."""
+        return self.put_all([source])[0]
+
+    def put_all(self, sources: Sequence[Source]) -> list[StoredBlob]:
+        """Store the bytes of each source unless they are there, and return what they are called, in order.
 
         Raises:
-            SourceChangedError: the file was written to meanwhile.
-            DiskFullError, ReadOnlyVaultError: the store cannot take the blob.
+            SourceChangedError: a file was written to meanwhile.
+            DiskFullError, ReadOnlyVaultError: the store cannot take them.
         """
-        identity, sha256 = blake3(), hashlib.sha256()
-        hashers: tuple[Hasher, ...] = (identity, sha256, *also)
-        for chunk in extent.chunks():
-            for hasher in hashers:
-                hasher.update(chunk)
+        stored = list(self._pool.map(self._hash, (source.data for source in sources)))
+        for source, blob in zip(sources, stored, strict=True):
+            if not self._is_held(blob.digest, size_bytes=blob.size_bytes):
+                with explain_write_errors(self.vault.packs):
+                    self._write(source, blob.digest)
+        return stored
+
+    def put_chunked(self, extent: Extent) -> StoredBlob:
+        """Store a file of any kind, cut where its content says so, and each chunk only once.
+
+        Source of the cutting: FastCDC, Xia et al. 2016 (USENIX ATC), by the library `fastcdc`.
+        """
+        if extent.size_bytes < CHUNKED_FROM_BYTES:
+            return self.put(Source(data=extent))
+        identity, sha256, listing = blake3(), hashlib.sha256(), []
+        for chunk in _cut(extent):
+            identity.update(chunk)
+            sha256.update(chunk)
+            digest = digest_bytes(chunk)
+            listing.append(CHUNK_RECORD.pack(bytes.fromhex(digest[3:]), len(chunk)))
+            if not self._is_held(digest, size_bytes=len(chunk)):
+                with explain_write_errors(self.vault.packs):
+                    self._write(Source(data=Content(content=chunk, name=extent.name)), digest)
         digest = f"b3:{identity.hexdigest()}"
-        target = path_of(self.vault, "blobs", digest)
-        self.folders.add(target.parent)
-        if not _is_held(target, size_bytes=extent.size_bytes):
-            self._write(extent, digest=digest, target=target)
+        if not self._is_held(digest, size_bytes=extent.size_bytes):
+            with explain_write_errors(self.vault.packs):
+                self._writer.begin()
+                self._writer.write(b"".join(listing))
+                self._writer.end(digest, size_bytes=extent.size_bytes, kind=EntryKind.CHUNKS)
         return StoredBlob(digest=digest, sha256=sha256.hexdigest(), size_bytes=extent.size_bytes)
 
     def make_durable(self) -> None:
-        """Flush the names of all blobs put so far to the disk."""
-        for folder in sorted(self.folders):
-            sync_folder(folder)
-        if self.folders:
-            sync_folder(self.vault.objects / "blobs")
-        self.folders.clear()
+        """Flush all blobs that were put so far to the disk, as one pack."""
+        with explain_write_errors(self.vault.packs):
+            self._writer.finish()
 
-    def _write(self, extent: Extent, *, digest: str, target: Path) -> None:
-        with explain_write_errors(target), _staged(self.vault) as (stream, staged):
-            check = blake3()
-            for chunk in extent.chunks():
-                check.update(chunk)
-                stream.write(chunk)
-            if f"b3:{check.hexdigest()}" != digest:
-                raise SourceChangedError(f"{extent.name} changed while it was being stored.", path=extent.name)
-            stream.flush()
-            os.fsync(stream.fileno())
-            target.parent.mkdir(exist_ok=True)
-            os.replace(staged, target)
+    def _hash(self, data: Extent | Content) -> StoredBlob:
+        identity = blake3()
+        for block in data.blocks():
+            identity.update(block)
+        digest = f"b3:{identity.hexdigest()}"
+        sha256 = self.known_sha256.get(digest) or _sha256(data)
+        return StoredBlob(digest=digest, sha256=sha256, size_bytes=data.size_bytes)
+
+    def _is_held(self, digest: str, *, size_bytes: int) -> bool:
+        """Return whether the blob is there, and make it young, so that a garbage collection leaves it alone."""
+        if self._writer.has(digest):
+            return True
+        place = find(self.vault, digest)
+        return place is not None and place.size_bytes == size_bytes and _touch(self.vault.packs / place.pack)
+
+    def _write(self, source: Source, digest: str) -> None:
+        shape = source.shape
+        below = self._openable(shape, source.data.size_bytes)
+        if below is not None and self._write_frames(source, digest, below=below):
+            return
+        self._write_frames(source, digest, below=None)
+
+    def _openable(self, shape: Shape, size_bytes: int) -> BlobReader | None:
+        """Return the blob below, if it can be read and its chain is not too long yet."""
+        if shape.below is None or size_bytes == 0:
+            return None
+        with contextlib.suppress(MissingObjectError, CorruptObjectError):
+            reader = open_blob(self._packs, shape.below)
+            same_form = reader.place.size_bytes == size_bytes and reader.place.width == shape.width
+            if same_form and reader.place.depth + 1 < _MAX_CHAIN:
+                return reader
+        return None
+
+    def _write_frames(self, source: Source, digest: str, *, below: BlobReader | None) -> bool:
+        """Write one entry; False if it was to lie on a blob whose bytes proved damaged, and nothing was written."""
+        shape, writer = source.shape, self._writer
+        update = shape.update if below is not None and shape.dtype in FLOAT_DTYPES else None
+        check, check_below, sizes, is_change = blake3(), blake3(), [], False
+        writer.begin()
+        encode = _encoder(shape, below=below, update=update)
+        for frame, below_bytes in self._in_order(encode, _hashed(source.data.blocks(), check)):
+            writer.write(frame)
+            sizes.append(len(frame))
+            if below_bytes is not None:
+                check_below.update(below_bytes)
+                is_change = is_change or frame[0] == Form.DELTA
+        if f"b3:{check.hexdigest()}" != digest:
+            raise SourceChangedError(f"{source.data.name} changed while it was being stored.", path=source.data.name)
+        if is_change and f"b3:{check_below.hexdigest()}" != shape.below:
+            return False
+        extra = encode_update(update, shape.dtype) if update is not None and is_change else b""
+        writer.write(extra + np.array([*sizes, len(extra)], "<u4").tobytes())
+        writer.end(
+            digest,
+            size_bytes=source.data.size_bytes,
+            kind=EntryKind.FRAMES,
+            width=shape.width,
+            depth=below.place.depth + 1 if below is not None and is_change else 0,
+            below=shape.below if is_change else None,
+        )
+        return True
+
+    def _in_order(self, encode: Callable[[int, bytes], Encoded], blocks: Iterator[bytes]) -> Iterator[Encoded]:
+        """Encode blocks by several threads and yield the frames in order; a few blocks are in memory at once."""
+        waiting: deque[Future[Encoded]] = deque()
+        for index, block in enumerate(blocks):
+            waiting.append(self._pool.submit(encode, index, block))
+            if len(waiting) > 2 * num_threads():
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+Encoded = tuple[bytes, bytes | None]
+"""A frame, and the bytes of the block below that it may be a change of."""
 
 
 def put_record(vault: Vault, kind: ObjectKind, content: bytes) -> str:
     """Store a small record durably and return its digest; nothing is written if it is there."""
     digest = digest_bytes(content)
     target = path_of(vault, kind, digest)
-    if not _is_held(target, size_bytes=len(content)):
+    if not (target.is_file() and target.stat().st_size == len(content) and _touch(target)):
         with explain_write_errors(target):
             with write_atomically(target) as stream:
                 stream.write(content)
@@ -138,45 +298,80 @@ def read_object(vault: Vault, kind: ObjectKind, digest: str) -> bytes:
         MissingObjectError: it is not there.
         CorruptObjectError: its bytes do not match its digest.
     """
-    with _opened(vault, kind, digest) as stream:
-        content = stream.read()
+    content = b"".join(_pieces(vault, kind, digest))
     if digest_bytes(content) != digest:
         raise _corrupt(kind, digest)
     return content
 
 
-def copy_blob(vault: Vault, digest: str, target: BinaryIO) -> None:
-    """Append the bytes of a blob to `target` and check them on the way; on an error the caller drops what was written.
+def copy_blob(packs: Packs, digest: str, write: Callable[[memoryview], object]) -> None:
+    """Give the bytes of a blob to `write` piece by piece and check them; on an error the caller drops what it wrote.
 
     Raises:
         MissingObjectError: it is not there.
         CorruptObjectError: its bytes do not match its digest.
     """
-    with _opened(vault, "blobs", digest) as stream:
-        check = blake3()
-        while chunk := stream.read(CHUNK_BYTES):
-            check.update(chunk)
-            target.write(chunk)
+    check = blake3()
+    for piece in read_blocks(packs, digest):
+        check.update(piece)
+        write(piece)
     if f"b3:{check.hexdigest()}" != digest:
         raise _corrupt("blobs", digest)
 
 
 def is_intact(vault: Vault, kind: ObjectKind, digest: str) -> bool:
-    """Return whether the bytes of an object match its digest."""
-    with _opened(vault, kind, digest) as stream:
-        check = blake3()
-        while chunk := stream.read(CHUNK_BYTES):
-            check.update(chunk)
+    """Return whether the bytes of an object can be read and match its digest.
+
+    Raises:
+        MissingObjectError: it, or a blob that it is a change of, is not there.
+    """
+    check = blake3()
+    try:
+        for piece in _pieces(vault, kind, digest):
+            check.update(piece)
+    except CorruptObjectError:
+        return False
     return f"b3:{check.hexdigest()}" == digest
 
 
 def has_object(vault: Vault, kind: ObjectKind, digest: str) -> bool:
     """Return whether the store has an object of this kind and digest."""
+    if kind == "blobs":
+        return find(vault, digest, refresh=True) is not None
     return path_of(vault, kind, digest).is_file()
+
+
+def missing_blobs(vault: Vault, sizes: Mapping[str, int]) -> list[str]:
+    """Return those of the blobs, given with their sizes, that the store lacks or holds with another size."""
+    places = {place.digest: place.size_bytes for place in all_places(vault)}
+    return [digest for digest, size_bytes in sizes.items() if places.get(digest) != size_bytes]
+
+
+def needed_blobs(packs: Packs, digests: Iterable[str]) -> set[str]:
+    """Return the blobs and all that they are read by: chunks, and the chains of what they are changes of.
+
+    Raises:
+        MissingObjectError: one of them is not there.
+    """
+    needed: set[str] = set()
+    waiting = list(digests)
+    while waiting:
+        digest = waiting.pop()
+        if digest not in needed:
+            needed.add(digest)
+            place = packs.find(digest)
+            waiting += [place.below] if place.below else []
+            if place.kind is EntryKind.CHUNKS:
+                waiting += [chunk for chunk, _ in read_chunks(packs, place)]
+    return needed
 
 
 def list_objects(vault: Vault, kind: ObjectKind, *, prefix: str = "") -> Iterator[str]:
     """Yield the digests of all objects of a kind whose hex digits begin with `prefix`, in order."""
+    if kind == "blobs":
+        found = {place.digest for place in all_places(vault)}
+        yield from sorted(digest for digest in found if digest.startswith(f"b3:{prefix}"))
+        return
     for folder in sorted((vault.objects / kind).glob(f"{prefix[:2]}*")):
         for path in sorted(folder.glob("*")):
             digest = f"b3:{folder.name}{path.name}"
@@ -185,7 +380,7 @@ def list_objects(vault: Vault, kind: ObjectKind, *, prefix: str = "") -> Iterato
 
 
 def path_of(vault: Vault, kind: ObjectKind, digest: str) -> Path:
-    """Return where an object lies or would lie.
+    """Return where a record lies or would lie.
 
     Raises:
         UnknownNameError: `digest` is not a digest.
@@ -195,11 +390,58 @@ def path_of(vault: Vault, kind: ObjectKind, digest: str) -> Path:
     return vault.objects / kind / digest[3:5] / digest[5:]
 
 
-def _is_held(path: Path, *, size_bytes: int) -> bool:
-    """Return whether the object is there, and make it young so that a garbage collection beside us leaves it alone."""
+def num_threads() -> int:
+    """Return how many threads encode and decode: as many as there are cores for this process, to a limit."""
+    return min(_MAX_THREADS, len(os.sched_getaffinity(0)))
+
+
+def _encoder(
+    shape: Shape, *, below: BlobReader | None, update: LowRankUpdate | None
+) -> Callable[[int, bytes], Encoded]:
+    def encode(index: int, block: bytes) -> Encoded:
+        elements = np.frombuffer(block, f"<u{shape.width}")
+        if below is None:
+            return encode_whole(elements, is_cold=False), None
+        under = below.block(index)
+        frame = None
+        if update is not None:
+            frame = encode_change(apply_update(under, update, dtype=shape.dtype, index=index), elements)
+        else:
+            frame = encode_change(under, elements)
+        return frame or encode_whole(elements, is_cold=False), under.tobytes()
+
+    return encode
+
+
+def _hashed(blocks: Iterator[bytes], check: blake3) -> Iterator[bytes]:
+    for block in blocks:
+        check.update(block)
+        yield block
+
+
+def _cut(extent: Extent) -> Iterator[bytes]:
+    """Yield the chunks of a file; the cut of a window that ends inside a chunk is made again with what follows."""
+    rest = b""
+    for window in extent.blocks(_WINDOW_BYTES):
+        rest += window
+        chunks = list(fastcdc(rest, min_size=_MIN_CHUNK, avg_size=_MEAN_CHUNK, max_size=_MAX_CHUNK))
+        for chunk in chunks[:-1]:
+            yield rest[chunk.offset : chunk.offset + chunk.length]
+        rest = rest[chunks[-1].offset :]
+    if rest:
+        yield rest
+
+
+def _sha256(data: Extent | Content) -> str:
+    sha256 = hashlib.sha256()
+    for block in data.blocks():
+        sha256.update(block)
+    return sha256.hexdigest()
+
+
+def _touch(path: Path) -> bool:
+    """Make a file young; False if it is not there."""
     try:
-        if path.stat().st_size != size_bytes:
-            return False
         os.utime(path)
     except FileNotFoundError:
         return False
@@ -209,22 +451,13 @@ def _is_held(path: Path, *, size_bytes: int) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _staged(vault: Vault) -> Iterator[tuple[BinaryIO, Path]]:
-    handle, name = tempfile.mkstemp(dir=vault.staging)
+def _pieces(vault: Vault, kind: ObjectKind, digest: str) -> Iterator[memoryview]:
+    if kind == "blobs":
+        with Packs(vault) as packs:
+            yield from read_blocks(packs, digest)
+        return
     try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream, Path(name)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-
-
-@contextlib.contextmanager
-def _opened(vault: Vault, kind: ObjectKind, digest: str) -> Iterator[BinaryIO]:
-    try:
-        with path_of(vault, kind, digest).open("rb") as stream:
-            yield stream
+        yield memoryview(path_of(vault, kind, digest).read_bytes())
     except FileNotFoundError as error:
         raise MissingObjectError(f"The store has no object {digest} in {kind}.", digest=digest) from error
 

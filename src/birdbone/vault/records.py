@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue, field_validator
@@ -44,8 +45,6 @@ class TensorFile(Strict):
     """Path in the artefact, with `/`."""
     size_bytes: int = Field(ge=0)
     """Size of the whole file."""
-    sha256: Sha256
-    """SHA-256 of the whole file."""
     header: Digest
     """Blob of the header with its length field, as it stood: order and padding are part of the bytes."""
     metadata: dict[str, str]
@@ -98,11 +97,15 @@ class Manifest(Strict):
 
     def tensors(self) -> dict[str, TensorEntry]:
         """Return the tensors by name; a name that several files use stands as `path::name`."""
+        return {key: entry for key, (_, entry) in self.located_tensors().items()}
+
+    def located_tensors(self) -> dict[str, tuple[str, TensorEntry]]:
+        """Return what `tensors` does, each with the path of its file."""
         entries = [(file.path, entry) for file in self.files if file.layout == "safetensors" for entry in file.tensors]
-        seen: dict[str, int] = {}
-        for _, entry in entries:
-            seen[entry.name] = seen.get(entry.name, 0) + 1
-        return {entry.name if seen[entry.name] == 1 else f"{path}::{entry.name}": entry for path, entry in entries}
+        uses = Counter(entry.name for _, entry in entries)
+        return {
+            entry.name if uses[entry.name] == 1 else f"{path}::{entry.name}": (path, entry) for path, entry in entries
+        }
 
     def blobs(self) -> dict[str, int]:
         """Return the digest and size in bytes of every blob that a checkout needs."""

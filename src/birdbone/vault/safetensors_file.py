@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -27,6 +28,10 @@ DTYPE_BITS = {
 
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit, against headers that are a bomb."""
+
+
+TensorForm = tuple[str, str, tuple[int, ...]]
+"""Name, dtype and shape of a tensor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,25 @@ def read_layout(stream: BinaryIO, *, size_bytes: int, name: str) -> SafetensorsL
     spans = sorted((_parse_span(key, entry, name=name) for key, entry in header.items()), key=_by_offset)
     _check_cover(spans, data_bytes=size_bytes - header_bytes, name=name)
     return SafetensorsLayout(header_bytes=header_bytes, metadata=metadata, tensors=tuple(spans))
+
+
+def element_width(dtype: str) -> int:
+    """Return how many bytes of a tensor belong together: those of an element, of a complex number's part, or one."""
+    bits = DTYPE_BITS[dtype]
+    return 4 if dtype == "C64" else max(1, bits // 8) if bits % 8 == 0 else 1
+
+
+def encode_header(tensors: Sequence[TensorForm], *, metadata: Mapping[str, str]) -> bytes:
+    """Return the header of a file with these tensors in this order, its length field included, padded to 8 bytes."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    begin = 0
+    for name, dtype, shape in tensors:
+        end = begin + math.prod(shape) * DTYPE_BITS[dtype] // 8
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+        begin = end
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
 
 
 def _read_header_size(stream: BinaryIO, *, size_bytes: int, name: str) -> int:

@@ -6,22 +6,30 @@ import contextlib
 import datetime as dt
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from birdbone.vault.errors import MissingObjectError, VaultError
-from birdbone.vault.folder import OBJECT_KINDS, ObjectKind, Vault, explain_write_errors, hold_lock
+from blake3 import blake3
+
+from birdbone.vault.blobs import read_blocks, read_chunks
+from birdbone.vault.errors import CorruptObjectError, MissingObjectError, VaultError
+from birdbone.vault.folder import RECORD_KINDS, ObjectKind, Vault, explain_write_errors, hold_lock
 from birdbone.vault.lookup import read_manifest, read_version
-from birdbone.vault.objects import has_object, is_intact, list_objects, path_of
+from birdbone.vault.objects import has_object, is_intact, list_objects, needed_blobs, num_threads, path_of
+from birdbone.vault.packs import EntryKind, Packs, Place, all_places, broken_packs, forget_index
 from birdbone.vault.refs import read_reflog, refs
+from birdbone.vault.repack import drop_entries, plan_repack, repack
 
 _SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What `verify` found. Digests only; `faults` says in words what a ref or version lacks."""
+    """What `verify` found. `corrupt` are digests, and names of packs whose index is damaged; `faults` says in words
+    what a ref or version lacks.
+    """
 
     num_objects: int
     size_bytes: int
@@ -37,7 +45,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Garbage:
-    """What `collect_garbage` took away, or would have."""
+    """What `collect_garbage` took away, or would have: then `size_bytes` leaves out what smaller forms would save."""
 
     dry_run: bool
     num_objects: int
@@ -55,56 +63,73 @@ class _Reach:
 def verify(vault: Vault, *, set_aside: bool = False) -> Verification:
     """Return whether every object still matches its digest and every ref reaches all that it needs.
 
+    Every form of every blob is read, also one that a better form stands before.
+
     Args:
         set_aside: move damaged objects out of the way, so that putting the same content again mends the store.
     """
-    sizes, corrupt = [], []
-    for kind, digest in _all_objects(vault):
+    forget_index(vault)
+    sizes, bad_records = [], []
+    for kind, digest in _all_records(vault):
         with contextlib.suppress(MissingObjectError, FileNotFoundError):  # collected as garbage beside us
             sizes.append(path_of(vault, kind, digest).stat().st_size)
             if not is_intact(vault, kind, digest):
-                corrupt.append((kind, digest))
-    for kind, digest in corrupt if set_aside else ():
-        _set_aside(vault, kind, digest)
+                bad_records.append((kind, digest))
+    places, bad_packs = all_places(vault), broken_packs(vault)
+    bad_places = _damaged(vault, places)
+    if set_aside:
+        _set_aside(vault, bad_records, bad_places, bad_packs)
     return Verification(
-        num_objects=len(sizes),
-        size_bytes=sum(sizes),
-        corrupt=tuple(digest for _, digest in corrupt),
+        num_objects=len(sizes) + len(places),
+        size_bytes=sum(sizes) + sum(place.stored_bytes for place in places),
+        corrupt=(*(digest for _, digest in bad_records), *(place.digest for place in bad_places), *bad_packs),
         set_aside=set_aside,
         faults=tuple(_faults(vault)),
     )
 
 
 def collect_garbage(
-    vault: Vault, *, dry_run: bool, grace_seconds: float = 3600.0, keep_undone_days: float = 30.0
+    vault: Vault,
+    *,
+    dry_run: bool,
+    grace_seconds: float = 3600.0,
+    keep_undone_days: float = 30.0,
+    compress: bool = True,
 ) -> Garbage:
     """Return what nothing needs, and remove it unless `dry_run`.
 
     Kept are: all that refs reach, their whole history included; what refs pointed at within `keep_undone_days`, so
-    that an undone wave can still be looked at; and whatever was put within `grace_seconds`, as it may be about to be
-    committed.
+    that an undone wave can still be looked at; whatever was put within `grace_seconds`, as it may be about to be
+    committed; and every blob that one of these is a change of.
+
+    Args:
+        compress: keep what no ref points at directly in its smallest form, which takes longer to read.
 
     Raises:
         CorruptObjectError, MissingObjectError: the store is damaged; nothing is removed before it is mended.
     """
-    with hold_lock(vault):
+    with hold_lock(vault), Packs(vault) as packs:
         reach = _Reach()
         for root in {*refs(vault).values(), *_recently_left(vault, days=keep_undone_days)}:
             _mark(vault, root, reach)
-        found = list(_unreached(vault, reach, older_than=time.time() - grace_seconds))
-        sizes = [path_of(vault, kind, digest).stat().st_size for kind, digest in found]
+        needed = needed_blobs(packs, reach.blobs)
+        cutoff = time.time() - grace_seconds
+        records = list(_unreached_records(vault, reach, older_than=cutoff))
+        old_packs = [path.name for path in vault.packs.glob("*.pack") if path.stat().st_mtime < cutoff]
+        hot = set(_blobs_at_refs(packs)) if compress else needed
+        plan = plan_repack(packs, old_packs, needed=needed, hot=hot)
+        freed = plan.dropped_bytes
+        record_bytes = sum(path_of(vault, kind, digest).stat().st_size for kind, digest in records)
         if not dry_run:
-            _remove(vault, [path_of(vault, kind, digest) for kind, digest in found])
-            _remove(vault, list(_leftovers(vault, older_than=time.time() - grace_seconds)))
+            _remove([path_of(vault, kind, digest) for kind, digest in records], vault=vault)
+            freed = repack(packs, plan, needed=needed)
+            _remove(list(_leftovers(vault, older_than=cutoff)), vault=vault)
     return Garbage(
-        dry_run=dry_run, num_objects=len(found), size_bytes=sum(sizes), digests=tuple(digest for _, digest in found)
+        dry_run=dry_run,
+        num_objects=len(records) + len(plan.dead),
+        size_bytes=record_bytes + freed,
+        digests=(*(digest for _, digest in records), *plan.dead),
     )
-
-
-def _all_objects(vault: Vault) -> Iterator[tuple[ObjectKind, str]]:
-    for kind in reversed(OBJECT_KINDS):  # versions first, so that nothing which is left ever names what is gone
-        for digest in list_objects(vault, kind):
-            yield kind, digest
 
 
 def _mark(vault: Vault, root: str, reach: _Reach) -> None:
@@ -133,8 +158,12 @@ def _faults(vault: Vault) -> Iterator[str]:
             _mark(vault, version, reach)
         except VaultError as error:
             yield f"{ref}: {error.message}"
-        missing = [blob for blob in sorted(reach.blobs) if not has_object(vault, "blobs", blob)]
-        yield from (f"{ref}: The store has no object {blob} in blobs." for blob in missing)
+        with Packs(vault) as packs:
+            for blob in sorted(reach.blobs):
+                try:
+                    needed_blobs(packs, [blob])
+                except VaultError as error:
+                    yield f"{ref}: {error.message}"
 
 
 def _recently_left(vault: Vault, *, days: float) -> Iterator[str]:
@@ -146,29 +175,69 @@ def _recently_left(vault: Vault, *, days: float) -> Iterator[str]:
                 yield version
 
 
-def _unreached(vault: Vault, reach: _Reach, *, older_than: float) -> Iterator[tuple[ObjectKind, str]]:
-    kept = {"versions": reach.versions, "artefacts": reach.artefacts, "blobs": reach.blobs}
-    for kind, digest in _all_objects(vault):
+def _unreached_records(vault: Vault, reach: _Reach, *, older_than: float) -> Iterator[tuple[ObjectKind, str]]:
+    kept = {"versions": reach.versions, "artefacts": reach.artefacts}
+    for kind, digest in _all_records(vault):
         if digest not in kept[kind] and path_of(vault, kind, digest).stat().st_mtime < older_than:
             yield kind, digest
 
 
+def _all_records(vault: Vault) -> Iterator[tuple[ObjectKind, str]]:
+    for kind in reversed(RECORD_KINDS):  # versions first, so that nothing which is left ever names what is gone
+        for digest in list_objects(vault, kind):
+            yield kind, digest
+
+
+def _blobs_at_refs(packs: Packs) -> Iterator[str]:
+    """Yield the blobs of what refs point at, and the chunks of its files; not what these are changes of."""
+    for version in set(refs(packs.vault).values()):
+        for blob in read_manifest(packs.vault, read_version(packs.vault, version).artefact).blobs():
+            yield blob
+            place = packs.find(blob)
+            if place.kind is EntryKind.CHUNKS:
+                yield from (chunk for chunk, _ in read_chunks(packs, place))
+
+
+def _damaged(vault: Vault, places: Sequence[Place]) -> list[Place]:
+    """Return the entries whose bytes are not those of their blob, or cannot be read because one below is not there."""
+    with Packs(vault) as packs, ThreadPoolExecutor(num_threads()) as pool:
+        sound = list(pool.map(lambda place: _is_sound(packs, place), places))
+    return [place for place, is_sound in zip(places, sound, strict=True) if not is_sound]
+
+
+def _is_sound(packs: Packs, place: Place) -> bool:
+    check = blake3()
+    try:
+        for piece in read_blocks(packs, place.digest, place=place):
+            check.update(piece)
+    except (CorruptObjectError, MissingObjectError):
+        return False
+    except FileNotFoundError:
+        return True  # collected as garbage beside us
+    return f"b3:{check.hexdigest()}" == place.digest
+
+
 def _leftovers(vault: Vault, *, older_than: float) -> Iterator[Path]:
-    records = (path for kind in ("artefacts", "versions") for path in (vault.objects / kind).glob("*/.*"))
+    records = (path for kind in RECORD_KINDS for path in (vault.objects / kind).glob("*/.*"))
     for path in (*vault.staging.iterdir(), *records, *vault.refs.rglob(".*")):
         if path.is_file() and path.stat().st_mtime < older_than:
             yield path
 
 
-def _remove(vault: Vault, paths: Iterable[Path]) -> None:
+def _remove(paths: Iterable[Path], *, vault: Vault) -> None:
     with explain_write_errors(vault.objects):
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
 
 
-def _set_aside(vault: Vault, kind: ObjectKind, digest: str) -> None:
+def _set_aside(
+    vault: Vault, records: Iterable[tuple[ObjectKind, str]], places: Sequence[Place], packs: Iterable[str]
+) -> None:
     folder = vault.objects / "set-aside"
-    with explain_write_errors(folder):
-        folder.mkdir(exist_ok=True)
-        os.replace(path_of(vault, kind, digest), folder / f"{kind}-{digest[3:]}")
+    with hold_lock(vault), explain_write_errors(folder):
+        for kind, digest in records:
+            folder.mkdir(exist_ok=True)
+            os.replace(path_of(vault, kind, digest), folder / f"{kind}-{digest[3:]}")
+        with Packs(vault) as opened:
+            drop_entries(opened, places, also=packs)
