@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from birdbone.core import Workspace, connect, read_yaml
+from birdbone.core import Workspace, read_yaml
+from birdbone.core.database import connect
 from birdbone.pipeline import running, service
 from birdbone.pipeline.errors import NothingToExportError, RunBusyError, RunNotFoundError, RunNotResumableError
 from birdbone.pipeline.lock import hold_run

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from birdbone.cli import timeline, words
 from birdbone.cli.attendance import processes_at_work
-from birdbone.core import Event, Workspace
+from birdbone.core import Workspace
+from birdbone.core.outbox import Event
 from birdbone.pipeline import service
 from birdbone.watch import ResourceSample, sample_resources
 

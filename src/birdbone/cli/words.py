@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from birdbone.core import Event, Measurement
+from birdbone.core import Measurement
+from birdbone.core.outbox import Event
 
 NOT_MEASURED = "not measured"
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, select, update
 
-from birdbone.core import Measurement, in_utc
+from birdbone.core import Measurement
+from birdbone.core.database import in_utc
 from birdbone.pipeline.models import measurements, runs, steps
 
 RunStatus = Literal["running", "stopped", "failed", "done"]

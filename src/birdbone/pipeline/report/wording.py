@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from birdbone.core import Measurement, in_utc
+from birdbone.core import Measurement
+from birdbone.core.database import in_utc
 
 NOT_MEASURED = "not measured"
 
