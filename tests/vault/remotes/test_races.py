@@ -1,5 +1,8 @@
 """No push is lost: not to another process, not to `kill -9`."""
 
+import contextlib
+import itertools
+import multiprocessing
 import os
 import random
 import signal
@@ -7,13 +10,28 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
-from birdbone.vault import RefConflictError, checkout, log, open_vault, read_ref, refs, resolve, verify
+from birdbone.vault import (
+    RefConflictError,
+    checkout,
+    collect_garbage,
+    commit,
+    delete_ref,
+    log,
+    open_vault,
+    put_folder,
+    read_ref,
+    refs,
+    resolve,
+    verify,
+)
 from birdbone.vault.audit import verify_audit
 from birdbone.vault.branches import create_branch
-from birdbone.vault.remotes import add_remote, clone, fetch, pull, push
+from birdbone.vault.remotes import Transport, add_remote, clone, fetch, pull, push, transfer
 from birdbone.vault.remotes.remote import open_remote
 from birdbone.vault.remotes.settings import list_remotes
 from birdbone.vault.remotes.tables import RefChange
@@ -38,35 +56,6 @@ for turn in range(number):
             fetch(vault)
             commit(vault, artefact, ref="main", message="merge", parents=["main", "origin/main"], author="Ada")
     print(made.id, flush=True)
-"""
-
-PUSH_FOR_EVER = """
-import itertools, sys
-from pathlib import Path
-import numpy as np
-from birdbone.vault import commit, open_vault, put_folder
-from birdbone.vault.remotes import push
-from birdbone.vault.remotes import transfer
-transfer.BATCH_BYTES = 40_000
-vault, folder, turn = open_vault(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]
-folder.mkdir(parents=True)
-for number in itertools.count():
-    (folder / "data.bin").write_bytes(np.random.default_rng(int(turn) * 1000 + number).bytes(150_000))
-    (folder / "more.bin").write_bytes(np.random.default_rng(int(turn) * 1000 + number).bytes(300_000)[::-1])
-    made = commit(vault, put_folder(vault, folder, kind="dataset"), ref="main", message=f"{turn} {number}")
-    push(vault, "far")
-    print(made.id, flush=True)
-"""
-
-PULL = """
-import sys
-from pathlib import Path
-from birdbone.vault import open_vault
-from birdbone.vault.remotes import pull, transfer
-transfer.BATCH_BYTES = 40_000
-print("begin", flush=True)
-pull(open_vault(Path(sys.argv[1])), "far")
-print("end", flush=True)
 """
 
 
@@ -137,16 +126,97 @@ def test_states_of_refs_that_race_in_an_object_store_keep_every_ref(vault):
     assert len(remote.transport.sizes("refs/journal")) == 24
 
 
+def commit_file(vault, folder, seed):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data.bin").write_bytes(np.random.default_rng(seed).bytes(150_000))
+    (folder / "chunked.bin").write_bytes(np.random.default_rng(seed).bytes(300_000)[::-1])
+    return commit(vault, put_folder(vault, folder, kind="dataset"), ref="main", message=f"{seed}", author="Ada")
+
+
+def push_for_ever(told, vault, folder, turn):
+    transfer.BATCH_BYTES = 40_000
+    for number in itertools.count():
+        made = commit_file(vault, folder, turn * 1000 + number)
+        push(vault, "far")
+        told.send(made.id)
+
+
+def pull_once(told, vault):
+    transfer.BATCH_BYTES = 40_000
+    told.send("begin")
+    pull(vault, "far")
+    told.send("end")
+
+
+@dataclass
+class Dying:
+    """A transport whose process is killed at one of its steps, before the step or after it."""
+
+    inner: Transport
+    left: int
+    is_after: bool
+
+    def step(self, act, *arguments):
+        self.left -= 1
+        if self.left < 0 and not self.is_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = act(*arguments)
+        if self.left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+    def sizes(self, folder):
+        return self.step(self.inner.sizes, folder)
+
+    def read(self, path, start=0, size=None):
+        return self.step(self.inner.read, path, start, size)
+
+    def write(self, path, content):
+        return self.step(self.inner.write, path, content)
+
+    def create(self, path, content):
+        return self.step(self.inner.create, path, content)
+
+
+def act_and_die(told, act, vault, place, is_after):
+    transfer.BATCH_BYTES = 40_000
+    act(vault, "far", wrap=lambda inner: Dying(inner, place, is_after))
+    told.send("end")
+
+
+def fork(target, *arguments):
+    """Run a function in a process of its own; return the process, and where what it tells arrives."""
+    context = multiprocessing.get_context("fork")
+    heard, told = context.Pipe(duplex=False)
+    child = context.Process(target=target, args=(told, *arguments))
+    child.start()
+    told.close()
+    return child, heard
+
+
+def rest_of(heard):
+    found = []
+    with contextlib.suppress(EOFError):
+        while True:
+            found.append(heard.recv())
+    return found
+
+
+def kill(child, heard):
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    return rest_of(heard)
+
+
 def test_a_push_that_is_killed_loses_nothing_that_it_told_of_and_the_next_one_finishes(vault, tmp_path):
     add_remote(vault, "far", str(tmp_path / "far"))
     choice, told = random.Random(5), []
-    for turn in range(15):
-        child = start(PUSH_FOR_EVER, vault.folder, tmp_path / f"files-{turn}", turn)
-        told.append(child.stdout.readline().strip())
+    for turn in range(20):
+        child, heard = fork(push_for_ever, vault, tmp_path / f"files-{turn}", turn)
+        told.append(heard.recv())
         time.sleep(choice.uniform(0, 0.12))
-        os.kill(child.pid, signal.SIGKILL)
-        told += [line for line in child.communicate()[0].split("\n") if len(line) == 67]
-        assert child.returncode == -signal.SIGKILL
+        told += kill(child, heard)
+        assert child.exitcode == -signal.SIGKILL
         far = open_vault(tmp_path / "far")
         assert verify(far).is_sound
         assert verify_audit(far).is_whole
@@ -155,34 +225,74 @@ def test_a_push_that_is_killed_loses_nothing_that_it_told_of_and_the_next_one_fi
     assert refs(far) == refs(vault)
     copy = clone(str(tmp_path / "far"), tmp_path / "copy")
     assert [version.id for version in log(copy)] == [version.id for version in log(vault)]
-    assert len(told) >= 15
+    assert len(told) >= 20
 
 
-def test_a_pull_that_is_killed_leaves_the_store_in_order_and_the_next_one_finishes(vault, tmp_path):
+@pytest.mark.parametrize("is_after", [False, True])
+def test_a_push_that_is_killed_at_any_of_its_steps_leaves_the_old_ref_or_the_new_one(vault, tmp_path, is_after):
     add_remote(vault, "far", str(tmp_path / "far"))
-    child = start(PUSH_FOR_EVER, vault.folder, tmp_path / "files", 0)
-    lines = [child.stdout.readline() for _ in range(12)]
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
-    assert all(lines)
+    old = commit_file(vault, tmp_path / "files", 0).id
+    push(vault, "far")
+    far = open_vault(tmp_path / "far")
+    num_killed = 0
+    for place in range(100):
+        new = commit_file(vault, tmp_path / "files", place + 1).id
+        child, heard = fork(act_and_die, push, vault, place, is_after)
+        child.join()
+        assert read_ref(far, "main") in (old, new)
+        assert verify(far).is_sound
+        assert verify_audit(far).is_whole
+        if rest_of(heard) == ["end"]:
+            assert read_ref(far, "main") == new
+            break
+        num_killed += 1
+        push(vault, "far")
+        assert read_ref(far, "main") == new
+        old = new
+    assert 15 <= num_killed < 100
+    assert [version.id for version in log(far, "main")] == [version.id for version in log(vault, "main")]
+
+
+def test_a_pull_that_is_killed_at_any_of_its_steps_leaves_the_store_in_order(vault, tmp_path):
+    add_remote(vault, "far", str(tmp_path / "far"))
+    for seed in range(3):
+        commit_file(vault, tmp_path / "files", seed)
+    push(vault, "far")
     other = open_vault(tmp_path / "other")
     add_remote(other, "far", str(tmp_path / "far"))
-    choice, outcomes = random.Random(6), set()
-    for _ in range(15):
-        child = start(PULL, other.folder)
-        assert child.stdout.readline() == "begin\n"
-        time.sleep(choice.uniform(0, 0.25))
-        os.kill(child.pid, signal.SIGKILL)
-        outcomes.add("end" in child.communicate()[0])
+    num_killed = 0
+    for place in itertools.count():
+        child, heard = fork(act_and_die, pull, other, place, False)
+        child.join()
         assert verify(other).is_sound
         assert verify_audit(other).is_whole
-        assert read_ref(other, "main") in (None, read_ref(open_vault(tmp_path / "far"), "main"))
-    pull(other, "far")
-    assert log(other) == log(open_vault(tmp_path / "far"), "main")
-    assert content_of(checkout(other, "main", tmp_path / "a")) == content_of(
-        checkout(vault, "far/main", tmp_path / "b")
-    )
-    assert False in outcomes
+        assert read_ref(other, "main") in (None, read_ref(vault, "main"))
+        if rest_of(heard) == ["end"]:
+            break
+        num_killed += 1
+    assert num_killed >= 15
+    assert log(other) == log(vault)
+    assert content_of(checkout(other, "main", tmp_path / "out")) == content_of(tmp_path / "files")
+
+
+def test_a_pull_that_is_killed_at_any_moment_leaves_the_store_in_order_and_the_next_one_finishes(vault, tmp_path):
+    add_remote(vault, "far", str(tmp_path / "far"))
+    for seed in range(4):
+        commit_file(vault, tmp_path / "files", seed)
+    push(vault, "far")
+    choice, outcomes = random.Random(6), set()
+    for turn in range(15):
+        other = open_vault(tmp_path / f"other-{turn}")
+        add_remote(other, "far", str(tmp_path / "far"))
+        child, heard = fork(pull_once, other)
+        assert heard.recv() == "begin"
+        time.sleep(choice.uniform(0, 0.1))
+        outcomes.add(tuple(kill(child, heard)))
+        assert verify(other).is_sound
+        assert verify_audit(other).is_whole
+        pull(other, "far")
+        assert log(other) == log(vault)
+    assert () in outcomes
 
 
 def test_remotes_that_are_added_at_once_are_all_kept(vault, tmp_path):
@@ -198,8 +308,6 @@ def test_remotes_that_are_added_at_once_are_all_kept(vault, tmp_path):
 
 
 def test_a_push_beside_a_collection_of_garbage_sends_again_what_was_taken_away(vault, tmp_path):
-    from birdbone.vault import collect_garbage, delete_ref
-
     far = str(tmp_path / "far")
     make_waves(vault, tmp_path, num_waves=1)
     create_branch(vault, "side")

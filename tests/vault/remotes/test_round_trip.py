@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from birdbone.core.digest import digest_bytes
 from birdbone.vault import (
     DestinationNotEmptyError,
     RefConflictError,
@@ -320,8 +321,8 @@ def test_a_state_of_refs_that_leads_out_of_the_store_is_refused(vault, tmp_path)
     push(vault, url)
     transport = open_remote(vault, url).transport
     (path,) = transport.sizes("refs/journal")
-    state = transport.read(path).replace(b"refs/heads/main", b"refs/heads/../../x")
-    transport.write(path, state)
+    line, *_ = transport.read(path).replace(b"refs/heads/main", b"refs/heads/../../x").split(b"\n")
+    transport.write(path, line + b"\n" + digest_bytes(line).encode() + b"\n")
     add_remote(vault, "far", url)
     with pytest.raises(RemoteDamagedError):
         fetch(vault, "far")
