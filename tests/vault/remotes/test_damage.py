@@ -121,7 +121,9 @@ def test_any_flipped_bit_in_the_store_is_mended_from_a_second_remote(vault, tmp_
         report = heal(vault)
         assert was_hurt
         assert report.is_whole, (path, report)
-        assert set(report.failed_remotes) <= {"bad"}  # it is not even there; asked only where something is to be fetched
+        assert set(report.failed_remotes) <= {
+            "bad"
+        }  # it is not even there; asked only where something is to be fetched
         found = verify(vault)
         assert found.is_sound, (path, report, found)
         assert content_of(checkout(vault, "main", tmp_path / f"out-{turn}")) == expected
