@@ -72,4 +72,6 @@ def _range(row: dict[str, Any], name: str) -> str:
 
 
 def _number(value: float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

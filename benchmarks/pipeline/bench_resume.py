@@ -9,9 +9,9 @@ when it passes the second, and so on; between two reports the clock goes on, so 
 into writes to the vault, into commits to the database. A point is used once, so a run that only goes in circles ends.
 Peer: the uninterrupted run, on the same machine, before.
 
-Run: `python benchmarks/pipeline/bench_resume.py [--recipe recipes/demo.yaml] [--kills 30] [--set PATH=VALUE]...`.
+Run: `python benchmarks/pipeline/bench_resume.py [--recipe recipes/tiny.yaml] [--model FOLDER] [--kills 30]`.
 `--save-reference FILE` keeps the uninterrupted run for a later `--reference FILE`. Prints one JSON row and writes it to
-`--output` (unless its folder is missing).
+`--output` if that is given; `make bench` stores it in `benchmarks/results/`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from birdbone.core import BirdboneError, Workspace, digest_json, find_workspace,
 from birdbone.pipeline import Recipe, load_recipe, resolve_recipe, service
 from birdbone.watch import describe_hardware
 
-_OUTPUT = Path("benchmarks/results/pipeline-resume.json")
 _SILENCE_SECONDS = 1800.0
 
 
@@ -78,7 +77,7 @@ def main() -> None:
         folder = settings.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="birdbone-resume-")))
         reference = _reference(settings, folder / "reference")
         row = _measure(settings, reference, folder / "killed")
-    if settings.output.parent.is_dir():
+    if settings.output is not None:
         write_json(settings.output, row)
     print(json.dumps(row, ensure_ascii=False))
     if not row["digests_equal"]:
@@ -87,7 +86,7 @@ def main() -> None:
 
 def _parse_settings() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Kill a run at random points, resume it, and compare the digests.")
-    parser.add_argument("--recipe", type=Path, default=Path("recipes/demo.yaml"))
+    parser.add_argument("--recipe", type=Path, default=Path("recipes/tiny.yaml"))
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", dest="overrides")
@@ -96,7 +95,7 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--reference", type=Path, help="an uninterrupted run that --save-reference wrote")
     parser.add_argument("--save-reference", type=Path)
     parser.add_argument("--folder", type=Path, help="where both workspaces are made and kept; else a temporary folder")
-    parser.add_argument("--output", type=Path, default=_OUTPUT)
+    parser.add_argument("--output", type=Path, default=None)
     parser.add_argument("--child", nargs=2, metavar=("FOLDER", "RUN"), help=argparse.SUPPRESS)
     return parser.parse_args()
 

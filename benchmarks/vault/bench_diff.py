@@ -34,8 +34,8 @@ from typing import Any
 import numpy as np
 
 from birdbone.core import digest_json
-from birdbone.vault import Vault, diff_manifests, open_vault, put_folder, read_manifest
-from birdbone.vault.diff import Comparison, compare_versions, render_page
+from birdbone.vault import Vault, open_vault, put_folder, read_manifest
+from birdbone.vault.diff import Comparison, compare_versions, diff_manifests, render_page
 
 _SEED = 535
 _VOCABULARY = 35_840

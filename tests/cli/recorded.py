@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from birdbone.core import Measurement, Workspace, connect, publish
+from birdbone.core import Measurement, Workspace
+from birdbone.core.database import connect
+from birdbone.core.outbox import publish
 from birdbone.pipeline import repository
 from birdbone.pipeline.recipe import resolve_recipe
 

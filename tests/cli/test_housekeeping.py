@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.numpy import save_file
 
 from birdbone.cli.settings import check_config, hide_password
 from birdbone.core import Workspace, write_yaml
+from birdbone.pipeline.lock import hold_run
 
 from .recorded import record_run
 
@@ -113,8 +115,10 @@ def test_clean_forgets_a_run_that_is_named(call: Any, workspace: Workspace, fini
 
 def test_clean_refuses_a_run_that_is_at_work(call: Any, workspace: Workspace) -> None:
     run_id = record_run(workspace, "demo-20260101-000000-bbbb", num_steps=2, status="running")
-    with (workspace.run_folder(run_id) / "lock").open("w"):
-        assert call("clean", run_id, "--yes").exit_code == 4
+    with hold_run(workspace.run_folder(run_id)):
+        for way in ("--yes", "--dry-run"):
+            result = call("clean", run_id, way)
+            assert (result.exit_code, f"Process {os.getpid()} works on {run_id}" in result.stderr) == (4, True)
     assert call("clean", run_id, "--yes").exit_code == 0
 
 

@@ -10,7 +10,9 @@ from rich.text import Text
 
 from birdbone.cli.output import console_of
 from birdbone.cli.progress import LiveScreen, PlainScreen, RunDisplay, Screen
-from birdbone.core import Workspace, connect, publish
+from birdbone.core import Workspace
+from birdbone.core.database import connect
+from birdbone.core.outbox import publish
 
 from .recorded import record_run
 

@@ -134,7 +134,7 @@ def test_a_block_that_diverges_is_named(tiny_model: LoadedModel, dense: Dense) -
 def test_no_windows_is_an_error_and_progress_ends_with_all_blocks(tiny_model: LoadedModel, dense: Dense) -> None:
     seen: list[tuple[int, int]] = []
     quantized = rounded(dense.loaded)
-    with pytest.raises(NoCalibrationDataError):
+    with pytest.raises(NoCalibrationDataError, match=r"at least 8 windows.*`windows_NT` has 0"):
         merge(tiny_model, dense, quantized, windows_NT=dense.healing_NT[:0])
     config = LowRankConfig(num_steps=1, rank=256)
     merge(tiny_model, dense, quantized, config, progress=lambda done, total: seen.append((done, total)))

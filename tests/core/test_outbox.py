@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from birdbone.core import connect, publish, read_events
+from birdbone.core.database import connect
+from birdbone.core.outbox import publish, read_events
 
 
 def test_events_of_a_topic_come_back_in_order_and_from_where_one_left_off(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ ROW: dict[str, Any] = {
     "rate_min": 10.0,
     "rate_max": 14.0,
     "num_tokens": 12345,
+    "digests_equal": True,
 }
 
 
@@ -46,6 +47,7 @@ def test_a_row_shows_its_figures_their_ranges_and_where_they_came_from(hook: Mod
     page = hook.render(hook.read_rows(tmp_path))
     assert "| rate | 12.35 | 10 to 14 |" in page
     assert "| num tokens | 12,345 |  |" in page
+    assert "| digests equal | yes |  |" in page
     assert "rate min" not in page
     assert "`0123456789ab`" in page
     assert "x86_64, 1 threads" in page

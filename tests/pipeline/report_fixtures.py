@@ -237,6 +237,7 @@ def _results() -> dict[str, dict[str, Any]]:
         "errors_after": errors(1.2),
         "num_merged": 27,
         "num_blocks": NUM_LAYERS,
+        "num_deciding_windows": 4,
         "kl_before": 0.0312,
         "kl_after": 0.0287,
         "is_left_out": False,

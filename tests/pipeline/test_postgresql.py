@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from birdbone.core import Workspace, connect, find_workspace, make_workspace, write_yaml
+from birdbone.core import Workspace, find_workspace, make_workspace, write_yaml
+from birdbone.core.database import connect
 from birdbone.pipeline import running, service
 from birdbone.pipeline.service import RunView
 

@@ -256,8 +256,12 @@ def test_rounding_is_told_from_the_newest_round_only() -> None:
     assert (cut.step, cut.low_rank_step, cut.errors_after, cut.tensor_counts) == ("quantize-try2", None, (), {})
     assert read_rounding(empty_view()) is None
     text = Page(html_of(full_view())).text
+    assert "of the codes as the step quantize-try2 stored them, before the low-rank correction" in text
     assert "learned for 27 of 30 blocks" in text
-    assert "went from 0.0312 to 0.0287 nats a token away from the dense model's: merged into the scales" in text
+    moved = (
+        "went from 0.0312 to 0.0287 nats a token away from the dense model's on 4 windows that it did not learn from"
+    )
+    assert f"{moved}: merged into the scales" in text
 
 
 def without_notes(view: RunView) -> RunView:

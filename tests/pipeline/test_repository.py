@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from birdbone.core import Measurement, connect
+from birdbone.core import Measurement
+from birdbone.core.database import connect
 from birdbone.pipeline import repository
 
 DIGEST = "b3:" + "0" * 64

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from birdbone.core import Workspace, connect, read_yaml
+from birdbone.core import Workspace, read_yaml
+from birdbone.core.database import connect
 from birdbone.pipeline import running, service
 from birdbone.pipeline.errors import NothingToExportError, RunBusyError, RunNotFoundError, RunNotResumableError
 from birdbone.pipeline.lock import hold_run
@@ -155,6 +157,32 @@ def test_an_export_beside_somebody_elses_file_of_the_same_name_touches_nothing(
     assert (tmp_path / name).read_text() == "name: mine\n"
 
 
+def test_an_export_beside_somebody_elses_diff_touches_nothing(reference: Reference, tmp_path: Path) -> None:
+    workspace, view = reference
+    name = min(path.name for path in (view.folder / "diff").iterdir() if path.is_file())
+    own = tmp_path / "out" / "diff" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("my own differences")
+    with pytest.raises(DestinationNotEmptyError, match=f"diff/{name}"):
+        service.export_run(workspace, view.run.id, tmp_path / "out")
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [own]
+    assert own.read_text() == "my own differences"
+
+
+@pytest.mark.parametrize("name", ["diff", "recipe.yaml"])
+def test_what_is_a_file_where_a_folder_belongs_or_the_other_way_is_somebody_elses(
+    reference: Reference, tmp_path: Path, name: str
+) -> None:
+    workspace, view = reference
+    if name == "diff":
+        (tmp_path / name).write_text("not a folder")
+    else:
+        (tmp_path / name).mkdir()
+    with pytest.raises(DestinationNotEmptyError):
+        service.export_run(workspace, view.run.id, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_run_without_a_judged_model_has_nothing_to_export(
     workspace: Workspace, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -211,3 +239,22 @@ def test_a_run_at_work_is_not_removed_nor_is_any_other_that_was_named_with_it(
     assert caught.value.fields == {"run_id": at_work}
     assert {run.id for run in service.list_runs(workspace)} == {idle, at_work}
     assert service.remove_runs(workspace, [idle, at_work], is_dry_run=False)[0] == [idle, at_work]
+
+
+def test_a_run_that_is_named_twice_is_removed_once(workspace: Workspace, make_recipe: MakeRecipe) -> None:
+    run_id = running.create_run(workspace, make_recipe())
+    for is_dry_run in (True, False):
+        assert service.remove_runs(workspace, [run_id, "latest"], is_dry_run=is_dry_run)[0] == [run_id]
+    assert service.list_runs(workspace) == []
+
+
+def test_a_dry_removal_makes_neither_a_folder_nor_a_lock_but_tells_of_a_run_at_work(
+    workspace: Workspace, make_recipe: MakeRecipe
+) -> None:
+    whole, bare = (running.create_run(workspace, make_recipe(f"name={name}")) for name in ("whole", "bare"))
+    shutil.rmtree(workspace.run_folder(bare))
+    before = sorted((workspace.folder / "runs").rglob("*"))
+    service.remove_runs(workspace, [whole, bare], is_dry_run=True)
+    assert sorted((workspace.folder / "runs").rglob("*")) == before
+    with hold_run(workspace.run_folder(whole)), pytest.raises(RunBusyError):
+        service.remove_runs(workspace, [whole], is_dry_run=True)

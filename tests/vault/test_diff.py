@@ -12,18 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from birdbone.vault import (
-    UnknownNameError,
-    commit,
-    diff_manifests,
-    diff_tensors,
-    group_by_layer,
-    open_vault,
-    put_folder,
-    read_manifest,
-    write_diff_bundle,
-)
-from birdbone.vault.bundle import layer_of
+from birdbone.vault import UnknownNameError, commit, open_vault, put_folder, read_manifest
+from birdbone.vault.bundle import group_by_layer, layer_of, write_diff_bundle
+from birdbone.vault.diff import diff_manifests, diff_tensors
 from birdbone.vault.elements import as_float64
 
 from .checkpoints import Tensor, content_of, float32, write_model

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdbone.vault import diff_tensors, put_folder
+from birdbone.vault import put_folder
+from birdbone.vault.diff import diff_tensors
 from birdbone.vault.diff.effective_rank import RankChange, SpectralSums, compare_ranks, spectral_sums
 
 from .checkpoints import Tensor, write_model

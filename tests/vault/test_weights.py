@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from birdbone.vault import BadSafetensorsError, BadWeightFileError, WeightChange, hash_weights, update_manifest
-from birdbone.vault.gguf_file import BLOCK_SIZES
+from birdbone.vault.gguf_file import BLOCK_SIZES, read_gguf_layout
 
 WEIGHTS = {"b.weight": np.arange(12, dtype=np.float32).reshape(3, 4), "a.bias": np.zeros(0, dtype=np.float16)}
 ENDINGS = [".safetensors", ".gguf", ".pt"]
@@ -101,24 +101,76 @@ def test_a_file_that_was_cut_is_refused(tmp_path: Path, ending: str, data: st.Da
         hash_weights(cut)
 
 
+def spans_of(path: Path) -> dict[str, range]:
+    """Where the bytes of a GGUF's tensors and keys, or of an archive's members, lie in the file."""
+    if path.suffix == ".gguf":
+        layout = read_gguf_layout(memoryview(path.read_bytes()), name=path.name)
+        return {"(keys)": range(*layout.keys)} | {span.name: range(span.begin, span.end) for span in layout.tensors}
+    if path.suffix != ".pt":
+        return {}
+    with zipfile.ZipFile(path) as archive:
+        starts = {info: info.header_offset + 30 + len(info.filename) for info in archive.infolist()}  # nothing extra
+        return {info.filename: range(start, start + info.compress_size) for info, start in starts.items()}
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 @given(data=st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_flipped_bit_changes_a_digest_or_is_an_error(tmp_path: Path, ending: str, data: st.DataObject) -> None:
     path = tmp_path / f"whole{ending}"
     before = hash_weights(write(path))
+    spans = spans_of(path)
     raw = bytearray(path.read_bytes())
     place = data.draw(st.integers(0, len(raw) * 8 - 1))
+    part = next((name for name, span in spans.items() if place // 8 in span), None)
     raw[place // 8] ^= 1 << place % 8
     path.write_bytes(raw)
     try:
         after = hash_weights(path)
     except (BadWeightFileError, BadSafetensorsError):
+        assert ending != ".gguf" or part not in WEIGHTS, "no bytes of a tensor are wrong in themselves"
         return
-    if ending == ".pt":  # dates and attributes of an archive's members are no content
-        assert after.weights == before.weights or after.tensors != before.tensors
-    elif ending == ".safetensors":
+    changed = {name for name in before.tensors if after.tensors.get(name) != before.tensors[name]}
+    if ending == ".safetensors":
         assert (after.metadata, after.weights) != (before.metadata, before.weights)
+    elif ending == ".pt":  # dates and attributes of an archive's members are no content; their bytes have a checksum
+        assert part is None
+        assert after.metadata == before.metadata
+        assert after.tensors.items() <= before.tensors.items(), "a directory that lost a member is a change"
+    elif part in WEIGHTS:
+        assert (after.metadata, changed) == (before.metadata, {part})
+    elif part is not None:
+        assert after.metadata != before.metadata
+
+
+def test_a_compressed_member_that_is_corrupt_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", "pickle")
+        archive.writestr("archive/data/0", bytes(range(256)) * 4)
+    hash_weights(path)
+    span = spans_of(path)["archive/data/0"]
+    raw = bytearray(path.read_bytes())
+    raw[span.start] = 0xFF  # no kind of deflated block has these bits
+    path.write_bytes(raw)
+    with pytest.raises(BadWeightFileError, match="no sound archive"):
+        hash_weights(path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[], ["a", "b"], ["data.pkl", "data/0"], ["x/data.pkl", "x/data/0", "y/data/0"], ["x/data.pkl", "b"], ["x/data/0"]],
+    ids=str,
+)
+def test_an_archive_is_one_folder_with_a_pickle_so_that_no_two_members_share_a_name(
+    tmp_path: Path, names: list[str]
+) -> None:
+    path = tmp_path / "model.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    with pytest.raises(BadWeightFileError, match=r"data\.pkl"):
+        hash_weights(path)
 
 
 @pytest.mark.parametrize(

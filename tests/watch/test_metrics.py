@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from birdbone.core import connect
+from birdbone.core.database import connect
 from birdbone.watch import (
     FanOutSink,
     MemorySink,

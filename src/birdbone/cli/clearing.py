@@ -55,12 +55,10 @@ def clear(workspace: Workspace, names: Sequence[str], *, is_dry_run: bool) -> Cl
         RunNotFoundError: a name that is no run's.
         RunBusyError: a process works on a run that is named.
     """
-    at_work = processes_at_work(workspace)
-    for name in names:
-        run_id = service.find_run(workspace, name).id
-        if run_id in at_work:
-            raise RunBusyError(f"Process {at_work[run_id]} works on {run_id}.", run_id=run_id)
-    runs, garbage = service.remove_runs(workspace, names, is_dry_run=is_dry_run)
+    try:
+        runs, garbage = service.remove_runs(workspace, names, is_dry_run=is_dry_run)
+    except RunBusyError as error:
+        raise _with_process(workspace, error) from error
     return Clearing(
         runs=tuple(runs),
         num_objects=garbage.num_objects,
@@ -82,3 +80,10 @@ def is_agreed(plan: Clearing, *, is_agreed_before: bool) -> bool:
         raise NotConfirmedError(f"{plan.amount} would go, and nobody said yes.")
     typer.echo(plan.in_words(), err=True)
     return typer.confirm("Remove them?", err=True)
+
+
+def _with_process(workspace: Workspace, error: RunBusyError) -> RunBusyError:
+    """Return the error with the process that is at work in its words, where that is one of this machine and person."""
+    run_id = error.fields["run_id"]
+    pid = processes_at_work(workspace).get(run_id)
+    return error if pid is None else RunBusyError(f"Process {pid} works on {run_id}.", **error.fields)

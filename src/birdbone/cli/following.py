@@ -16,7 +16,8 @@ from rich.text import Text
 
 from birdbone.cli import timeline, words
 from birdbone.cli.attendance import processes_at_work
-from birdbone.core import Event, Workspace
+from birdbone.core import Workspace
+from birdbone.core.outbox import Event
 from birdbone.pipeline import service
 from birdbone.watch import ResourceSample, sample_resources
 
@@ -133,7 +134,7 @@ def event_data(event: Event) -> dict[str, Any]:
     """Return an event as plain data."""
     payload = {**event.payload, "error": timeline.without_trace(event.payload.get("error"))}
     payload = payload if payload["error"] else event.payload
-    return {"id": event.id, "at": words.as_utc(event.at).isoformat(), "event": event.kind, **payload}
+    return {"id": event.id, "at": event.at.isoformat(), "event": event.kind, **payload}
 
 
 def _bar(view: service.RunView) -> list[RenderableType]:

@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from birdbone.cli import words
 from birdbone.cli.output import talk_console
-from birdbone.core import Event, Workspace
+from birdbone.core import Workspace
+from birdbone.core.outbox import Event
 from birdbone.pipeline import service
 
 _STYLES = {"good": "green", "pass": "green", "probation": "yellow", "warn": "yellow", "undone": "red", "fail": "red"}

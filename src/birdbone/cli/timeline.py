@@ -55,7 +55,7 @@ def run_data(view: RunView, *, is_at_work: bool) -> dict[str, Any]:
         "run": run.id,
         "status": state_of(run, is_at_work=is_at_work),
         "model": run.recipe.get("model"),
-        "created_at": words.as_utc(run.created_at).isoformat(),
+        "created_at": run.created_at.isoformat(),
         "seconds": seconds_of(view, is_at_work=is_at_work),
         "error": without_trace(run.error),
         "steps": [asdict(line) for line in step_lines(view, is_at_work=is_at_work)],
@@ -132,8 +132,8 @@ def _run_cells(view: RunView, *, is_at_work: bool) -> tuple[str, ...]:
 def _seconds(step: StepRow, *, is_at_work: bool) -> float | None:
     if step.ended_at is None and not is_at_work:
         return None  # its process died; nobody wrote down when
-    end = words.as_utc(step.ended_at) if step.ended_at else dt.datetime.now(dt.UTC)
-    return max(0.0, (end - words.as_utc(step.started_at)).total_seconds())
+    end = step.ended_at or dt.datetime.now(dt.UTC)
+    return max(0.0, (end - step.started_at).total_seconds())
 
 
 def _value(row: Measurement | None) -> float | None:

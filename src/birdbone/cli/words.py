@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from birdbone.core import Event, Measurement
+from birdbone.core import Measurement
+from birdbone.core.outbox import Event
 
 NOT_MEASURED = "not measured"
 
@@ -66,12 +67,7 @@ def duration(seconds: float | None) -> str:
 
 def moment(when: dt.datetime | None) -> str:
     """Return a time in this machine's time zone, to the second."""
-    return "" if when is None else f"{as_utc(when).astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def as_utc(when: dt.datetime) -> dt.datetime:
-    """Return a time with its zone; SQLite gives it back without."""
-    return when.replace(tzinfo=dt.UTC) if when.tzinfo is None else when
+    return "" if when is None else f"{when.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def rise(ratio: float) -> str:

@@ -87,6 +87,8 @@ LinearRole = Literal["q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "down"]
 StoredType = Literal["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "f16"]
 """A tensor type of GGUF: bits a weight; `_1` adds a min to each block: half a bit more, and zero need not be on it."""
 
+_EIGHT_BITS_OR_MORE: frozenset[StoredType] = frozenset({"q8_0", "f16"})
+
 
 class QuantizeFormat(Strict):
     """Bits of each kind of tensor in the exported file."""
@@ -106,7 +108,12 @@ class QuantizeFormat(Strict):
     @property
     def is_low_bit(self) -> bool:
         """Whether any linear gets fewer than 8 bits."""
-        return not {self.linears, *self.by_role.values()} <= {"q8_0", "f16"}
+        return not {self.linears, *self.by_role.values()} <= _EIGHT_BITS_OR_MORE
+
+    @property
+    def has_low_bits(self) -> bool:
+        """Whether any tensor, the embedding included, gets fewer than 8 bits."""
+        return self.is_low_bit or self.embedding not in _EIGHT_BITS_OR_MORE
 
     def type_of(self, role: str) -> StoredType:
         """Return the type of the linears of a role."""

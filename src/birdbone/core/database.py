@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from typing import Any
 
@@ -19,6 +20,11 @@ def connect(url: str) -> Engine:
         event.listen(engine, "connect", _use_wal)
     metadata.create_all(engine)
     return engine
+
+
+def in_utc(moment: dt.datetime) -> dt.datetime:
+    """Return a moment in UTC: SQLite forgets the zone (it was UTC), PostgreSQL gives that of its session."""
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
 
 
 def _with_driver(url: str) -> str:

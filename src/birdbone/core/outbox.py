@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import JSON, Column, Connection, DateTime, Integer, String, Table, select
 
-from birdbone.core.database import metadata
+from birdbone.core.database import in_utc, metadata
 
 events = Table(
     "events",
@@ -44,11 +44,6 @@ def read_events(connection: Connection, *, topic: str, after_id: int = 0) -> lis
     """Return the events of a topic that came after `after_id`, in order."""
     query = select(events).where(events.c.topic == topic, events.c.id > after_id).order_by(events.c.id)
     return [
-        Event(id=row.id, at=_in_utc(row.at), topic=row.topic, kind=row.kind, payload=row.payload)
+        Event(id=row.id, at=in_utc(row.at), topic=row.topic, kind=row.kind, payload=row.payload)
         for row in connection.execute(query)
     ]
-
-
-def _in_utc(moment: dt.datetime) -> dt.datetime:
-    """Return the moment in UTC: SQLite forgets the zone that PostgreSQL keeps."""
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)

@@ -36,8 +36,10 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from birdbone.core import BirdboneError, connect, publish
+from birdbone.core import BirdboneError
+from birdbone.core.database import connect
 from birdbone.core.files import raise_if_disk_full
+from birdbone.core.outbox import publish
 from birdbone.pipeline import repository
 from birdbone.pipeline.catalogue import find_kind
 from birdbone.pipeline.context import StepResult

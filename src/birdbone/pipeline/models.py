@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, DateTime, Float, ForeignKey, Index, Integer, String, Table
 
-from birdbone.core import metadata
+from birdbone.core.database import metadata
 
 runs = Table(
     "runs",

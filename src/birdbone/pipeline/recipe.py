@@ -49,7 +49,7 @@ class LowRankStep(LowRankConfig):
 
     kind: Literal["low_rank"]
     num_deciding_windows: int = Field(default=4, ge=1, le=1_000_000)
-    """Windows not learned from, on which the corrected model has to be nearer to the dense one."""
+    """Windows that this step does not learn from, on which the corrected model has to be nearer to the dense one."""
 
 
 class ExportStep(Strict):

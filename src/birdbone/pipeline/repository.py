@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, delete, select, update
 
 from birdbone.core import Measurement
+from birdbone.core.database import in_utc
 from birdbone.pipeline.models import measurements, runs, steps
 
 RunStatus = Literal["running", "stopped", "failed", "done"]
@@ -165,9 +166,4 @@ def _run(row: Row[Any]) -> RunRow:
 
 
 def _values(row: Row[Any]) -> dict[str, Any]:
-    return {key: _in_utc(value) if isinstance(value, dt.datetime) else value for key, value in row._mapping.items()}
-
-
-def _in_utc(moment: dt.datetime) -> dt.datetime:
-    """Return a time as stored in UTC: SQLite forgets the zone, PostgreSQL gives that of its session."""
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    return {key: in_utc(value) if isinstance(value, dt.datetime) else value for key, value in row._mapping.items()}

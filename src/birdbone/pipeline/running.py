@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from birdbone.core import BirdboneError, Workspace, connect, new_run_id, write_json, write_yaml
+from birdbone.core import BirdboneError, Workspace, new_run_id, write_json, write_yaml
+from birdbone.core.database import connect
 from birdbone.pipeline import repository
 from birdbone.pipeline.computing import settle_dtype, use_machine
 from birdbone.pipeline.durable import ProgressListener, execute

@@ -9,20 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from birdbone.core import (
-    Event,
-    Measurement,
-    Workspace,
-    connect,
-    read_events,
-)
+from birdbone.core import Measurement, Workspace, digest_file
+from birdbone.core.database import connect
+from birdbone.core.outbox import Event, read_events
 from birdbone.pipeline import repository
 from birdbone.pipeline.errors import NothingToExportError, RunNotFoundError
-from birdbone.pipeline.lock import hold_run
+from birdbone.pipeline.lock import hold_run, require_idle
 from birdbone.pipeline.repository import RunRow, StepRow
 from birdbone.vault import (
     DestinationNotEmptyError,
     Garbage,
+    PlainFile,
+    TensorFile,
     Vault,
     checkout,
     collect_garbage,
@@ -108,9 +106,11 @@ def export_run(workspace: Workspace, name: str, destination: Path) -> list[Path]
         raise NothingToExportError(f"The run {view.run.id} has no judged model yet.", run_id=view.run.id)
     loose = [*sorted(view.folder.glob("exports/*")), view.folder / "report.html", view.folder / "recipe.yaml"]
     sources = [source for source in loose if source.exists()]
-    foreign = [source.name for source in sources if _is_foreign(destination / source.name, source, view.run.id)]
+    targets = {destination / source.name: source for source in sources} | _diff_targets(view.folder, destination)
+    foreign = [target for target, source in targets.items() if _is_foreign(target, source, view.run.id)]
     if foreign:
-        raise DestinationNotEmptyError(f"{destination} has a {foreign[0]} that is not of {view.run.id}.")
+        name = foreign[0].relative_to(destination).as_posix()
+        raise DestinationNotEmptyError(f"{destination} has a {name} that is not of {view.run.id}.")
     destination.mkdir(parents=True, exist_ok=True)
     made = [_check_out_once(open_vault(workspace.vault_folder), view.artefacts["final"], destination / "model")]
     made += [Path(shutil.copy2(source, destination / source.name)) for source in sources]
@@ -122,21 +122,22 @@ def export_run(workspace: Workspace, name: str, destination: Path) -> list[Path]
 def remove_runs(workspace: Workspace, names: Sequence[str], *, is_dry_run: bool) -> tuple[list[str], Garbage]:
     """Forget runs (their rows, folders and branches) and free what no ref needs any more; return ids and what went.
 
+    A run that is named twice goes once. A dry run changes nothing and says what would go.
     A run that is not done and is not named keeps everything that it would need to resume only while it is listed here:
     so garbage is collected only when no unfinished run is left.
 
     Raises:
         RunBusyError: a process works on one of them; nothing was removed.
     """
-    chosen = [find_run(workspace, name) for name in names]
+    chosen = {run.id: run for run in (find_run(workspace, name) for name in names)}
     vault = open_vault(workspace.vault_folder)
-    with contextlib.ExitStack() as held:
-        for run in chosen:
-            held.enter_context(hold_run(workspace.run_folder(run.id)))
-        for run in () if is_dry_run else chosen:
-            _forget(workspace, run)
-    unfinished = [run for run in list_runs(workspace) if run.status != "done" and run.id not in {r.id for r in chosen}]
-    return [run.id for run in chosen], collect_garbage(vault, dry_run=is_dry_run or bool(unfinished))
+    if is_dry_run:
+        for run_id in chosen:
+            require_idle(workspace.run_folder(run_id))
+    else:
+        _forget_all(workspace, list(chosen.values()))
+    unfinished = [run for run in list_runs(workspace) if run.status != "done" and run.id not in chosen]
+    return list(chosen), collect_garbage(vault, dry_run=is_dry_run or bool(unfinished))
 
 
 def vault_refs(workspace: Workspace) -> dict[str, str]:
@@ -148,14 +149,24 @@ def _check_out_once(vault: Vault, artefact: str, folder: Path) -> Path:
     """Return `folder` with the files of the artefact; an earlier export of just these is left as it is."""
     files = {file.path: file for file in read_manifest(vault, artefact).files}
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    is_there = found.keys() == files.keys() and all(_sha256(path) == files[name].sha256 for name, path in found.items())
+    is_there = found.keys() == files.keys() and all(_is_same(path, files[name]) for name, path in found.items())
     return folder if is_there else checkout(vault, artefact, folder)
+
+
+def _is_same(path: Path, file: TensorFile | PlainFile) -> bool:
+    return file.layout == "file" and digest_file(path) == file.digest  # what a run exports is no checkpoint
+
+
+def _diff_targets(run_folder: Path, destination: Path) -> dict[Path, Path]:
+    """Return where each file of the run's diff bundle goes."""
+    sources = [source for source in sorted(run_folder.glob("diff/**/*")) if source.is_file()]
+    return {destination / source.relative_to(run_folder): source for source in sources}
 
 
 def _is_foreign(target: Path, source: Path, run_id: str) -> bool:
     """Return whether `target` is there and is neither the same file nor an older page of the same run."""
-    if not target.exists():
-        return False
+    if not target.is_file():
+        return target.exists() or (target.parent.exists() and not target.parent.is_dir())
     is_older_page = target.suffix == ".html" and run_id in target.read_text(encoding="utf-8", errors="replace")
     return not is_older_page and _sha256(target) != _sha256(source)
 
@@ -163,6 +174,14 @@ def _is_foreign(target: Path, source: Path, run_id: str) -> bool:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _forget_all(workspace: Workspace, runs: Sequence[RunRow]) -> None:
+    with contextlib.ExitStack() as held:
+        for run in runs:
+            held.enter_context(hold_run(workspace.run_folder(run.id)))
+        for run in runs:
+            _forget(workspace, run)
 
 
 def _forget(workspace: Workspace, run: RunRow) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from birdbone.core import Measurement, Workspace, connect
+from birdbone.core import Measurement, Workspace
+from birdbone.core.database import connect
 from birdbone.pipeline.catalogue import load_step
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import Recipe

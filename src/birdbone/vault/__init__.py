@@ -1,14 +1,14 @@
 """The vault: content-addressed versions of models, masks, datasets and reports, each byte checked before it is used.
 
 Owns: the store in a folder (`objects/`, `refs/`), artefacts and their manifests, versions, refs and their log,
-checkout, verification and garbage collection, the diff of two versions and its bundle for a reviewer, the digests of
-files of weights that lie in a repository.
-Needs: `core`, NumPy, blake3. No torch; a tensor is bytes with a name, a dtype and a shape.
+checkout, verification and garbage collection, the digests of files of weights that lie in a repository.
+Imported by their own names, so that keeping and taking a model starts quickly: `vault.diff` and `vault.bundle` (what
+changed, for a reviewer), `vault.merging`, `vault.reverting`, `vault.query`, `vault.interop` (other tools' stores),
+`vault.branches`, `vault.notes`, `vault.bisect`, `vault.annotate`, `vault.permissions`, `vault.audit`.
+Needs: `core`, NumPy, blake3, zstandard, fastcdc. No torch; a tensor is bytes with a name, a dtype and a shape.
 """
 
 from birdbone.vault.artefacts import checkout, put_file, put_folder
-from birdbone.vault.bundle import LayerDiff, group_by_layer, write_diff_bundle
-from birdbone.vault.diff import ManifestDiff, NameDiff, TensorDiff, diff_manifests, diff_tensors
 from birdbone.vault.errors import (
     AmbiguousNameError,
     BadNameError,
@@ -49,18 +49,14 @@ __all__ = [
     "Garbage",
     "GgufLayout",
     "GgufSpan",
-    "LayerDiff",
     "Lineage",
     "Manifest",
-    "ManifestDiff",
     "MissingObjectError",
-    "NameDiff",
     "PlainFile",
     "ReadOnlyVaultError",
     "RefConflictError",
     "RefMove",
     "SourceChangedError",
-    "TensorDiff",
     "TensorEntry",
     "TensorFile",
     "TruncatedSafetensorsError",
@@ -79,9 +75,6 @@ __all__ = [
     "collect_garbage",
     "commit",
     "delete_ref",
-    "diff_manifests",
-    "diff_tensors",
-    "group_by_layer",
     "hash_weights",
     "log",
     "move_ref",
@@ -100,5 +93,4 @@ __all__ = [
     "set_head",
     "update_manifest",
     "verify",
-    "write_diff_bundle",
 ]

@@ -19,6 +19,16 @@ VaultError
 ├── UnsupportedFormatError         vault.unsupported_format      invalid
 ├── VaultBusyError                 vault.busy                    unavailable
 ├── ReadOnlyVaultError             vault.read_only               denied
+├── UnmergeableError               vault.unmergeable             invalid
+├── BadStrategyError               vault.bad_strategy            invalid
+├── MergeConflictError             vault.merge_conflict          conflict
+├── UnrelatedHistoriesError        vault.unrelated_histories     conflict
+├── BadRevertError                 vault.bad_revert              invalid
+│   └── NothingToRevertError       vault.nothing_to_revert       invalid
+├── RevertConflictError            vault.revert_conflict         conflict
+├── BadRulesError                  vault.bad_rules               invalid
+├── DecisionError                  vault.bad_decision            conflict
+├── BrokenDecisionLogError         vault.broken_decision_log     internal
 ├── BadQueryError                  vault.bad_query               invalid
 │   └── UnknownFieldError          vault.unknown_field           invalid
 ├── BadRetentionError              vault.bad_retention           invalid
@@ -183,6 +193,84 @@ class ReadOnlyVaultError(VaultError):
     code = "vault.read_only"
     kind: ErrorKind = "denied"
     hint = "Work in a folder that you may write to, or copy the store there."
+
+
+class UnmergeableError(VaultError):
+    """Tensors that no arithmetic can merge: shapes or dtypes differ, values are not finite, settings do not fit."""
+
+    code = "vault.unmergeable"
+    kind: ErrorKind = "invalid"
+    hint = "Choose one side for this tensor (`ours` or `theirs`), or give settings that fit."
+
+
+class BadStrategyError(VaultError):
+    """A text that should name how a conflict is resolved, and does not."""
+
+    code = "vault.bad_strategy"
+    kind: ErrorKind = "invalid"
+    hint = "Write PATTERN=KIND or PATTERN=KIND:NAME=VALUE,..., such as `*.mlp.*=ties:density=0.5,weight=0.5`."
+
+
+class MergeConflictError(VaultError):
+    """Both sides changed the same things differently, and no strategy says what to do; nothing was written."""
+
+    code = "vault.merge_conflict"
+    kind: ErrorKind = "conflict"
+    hint = "Name a strategy for each conflict, such as `--strategy 'model.*=ours'`; the first that matches is used."
+
+
+class UnrelatedHistoriesError(VaultError):
+    """Two versions that have no common ancestor, so that nobody can say which side changed what."""
+
+    code = "vault.unrelated_histories"
+    kind: ErrorKind = "conflict"
+    hint = "Give the version or artefact that both came from as `base`."
+
+
+class BadRevertError(VaultError):
+    """A revert that cannot be meant so: it names nothing, or contradicts itself."""
+
+    code = "vault.bad_revert"
+    kind: ErrorKind = "invalid"
+    hint = "Look at the log of the ref and at the names of its tensors, then name what is to come back."
+
+
+class NothingToRevertError(BadRevertError):
+    """A revert that would change nothing."""
+
+    code = "vault.nothing_to_revert"
+    hint = "The ref already holds what you ask for; there is nothing to do."
+
+
+class RevertConflictError(VaultError):
+    """What is to be undone was changed again by a later version; nothing was reverted."""
+
+    code = "vault.revert_conflict"
+    kind: ErrorKind = "conflict"
+    hint = "Undo the later versions too, or say `keep` (leave the later change) or `take` (drop it) for these names."
+
+
+class BadRulesError(VaultError):
+    """A file of revert rules that is not understood."""
+
+    code = "vault.bad_rules"
+    kind: ErrorKind = "invalid"
+    hint = "The default rules show every kind of rule with its settings."
+
+
+class DecisionError(VaultError):
+    """An answer, a schedule or a canary that does not fit the state it is given to."""
+
+    code = "vault.bad_decision"
+    kind: ErrorKind = "conflict"
+    hint = "List what is waiting, then answer that."
+
+
+class BrokenDecisionLogError(VaultError):
+    """The log of decisions was changed after it was written."""
+
+    code = "vault.broken_decision_log"
+    hint = "Compare the log with a backup; entries up to the one named are as they were written."
 
 
 class BadQueryError(VaultError):

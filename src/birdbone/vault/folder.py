@@ -11,7 +11,11 @@ objects/
 refs/
 ├── heads/ tags/      one file a ref, holding a version id
 ├── HEAD              `ref: refs/heads/main`
-├── reflog.jsonl      every move of every ref, append-only
+├── reflog.jsonl      every move of every ref, append-only, each line chained to the one before
+├── reflog-tip.json   where the chain ends
+├── settings.json     protected refs and permissions
+├── notes/            texts on versions
+├── bisect.json       a bisection under way
 └── lock              held while a ref moves and while garbage is collected
 ```
 

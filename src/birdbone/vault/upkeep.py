@@ -21,6 +21,7 @@ from birdbone.vault.objects import has_object, is_intact, list_objects, needed_b
 from birdbone.vault.packs import EntryKind, Packs, Place, all_places, broken_packs, forget_index
 from birdbone.vault.refs import read_reflog, refs
 from birdbone.vault.repack import drop_entries, plan_repack, repack
+from birdbone.vault.roots import root_versions
 
 _SECONDS_PER_DAY = 86_400
 
@@ -98,9 +99,9 @@ def collect_garbage(
 ) -> Garbage:
     """Return what nothing needs, and remove it unless `dry_run`.
 
-    Kept are: all that refs reach, their whole history included; what refs pointed at within `keep_undone_days`, so
-    that an undone wave can still be looked at; whatever was put within `grace_seconds`, as it may be about to be
-    committed; and every blob that one of these is a change of.
+    Kept are: all that refs, a detached HEAD, notes and a bisection reach, their whole history included; what refs
+    pointed at within `keep_undone_days`, so that an undone wave can still be looked at; whatever was put within
+    `grace_seconds`, as it may be about to be committed; and every blob that one of these is a change of.
 
     Args:
         compress: keep what no ref points at directly in its smallest form, which takes longer to read.
@@ -110,7 +111,7 @@ def collect_garbage(
     """
     with hold_lock(vault), Packs(vault) as packs:
         reach = _Reach()
-        for root in {*refs(vault).values(), *_recently_left(vault, days=keep_undone_days)}:
+        for root in {*root_versions(vault), *_recently_left(vault, days=keep_undone_days)}:
             _mark(vault, root, reach)
         needed = needed_blobs(packs, reach.blobs)
         cutoff = time.time() - grace_seconds

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import lzma
 import mmap
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +26,6 @@ from birdbone.vault.errors import BadWeightFileError
 from birdbone.vault.gguf_file import read_gguf_layout
 from birdbone.vault.safetensors_file import read_layout
 
-MANIFEST_NAME = ".birdbone-weights.json"
 _CHUNK_BYTES = 8 << 20
 _LFS_POINTER = b"version https://git-lfs"
 
@@ -163,17 +164,26 @@ def _hash_pt(path: Path) -> tuple[str, dict[str, str]]:
             names = archive.namelist()
             if len(set(names)) < len(names):
                 raise zipfile.BadZipFile("a name stands in it twice")
+            top = _top_folder(names)
             digests = {name: _member_digest(archive, name) for name in names}
-    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError, ValueError) as error:
         raise BadWeightFileError(
             f"{path.name} is no sound archive of torch.save: {error}",
             hint="Files of torch before 1.6 are bare pickles: save them again, best as .safetensors.",
             path=path.name,
         ) from error
-    inside = {name.partition("/")[2]: digest for name, digest in digests.items()}
+    inside = {name.removeprefix(top): digest for name, digest in digests.items()}
     tensors = {name.removeprefix("data/"): digest for name, digest in inside.items() if name.startswith("data/")}
     others = sorted((name, digest) for name, digest in inside.items() if not name.startswith("data/"))
     return digest_json(others), tensors
+
+
+def _top_folder(names: Sequence[str]) -> str:
+    """Return the folder that holds every member, with its slash; without it two members might have one name."""
+    top = f"{names[0].partition('/')[0]}/" if names else "/"
+    if f"{top}data.pkl" not in names or not all(name.startswith(top) for name in names):
+        raise zipfile.BadZipFile("expected one folder with data.pkl in it that holds all members")
+    return top
 
 
 _READERS: dict[WeightFormat, Callable[[Path], tuple[str, dict[str, str]]]] = {

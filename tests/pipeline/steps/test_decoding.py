@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from birdbone.models import load_model
@@ -42,13 +43,30 @@ def test_both_files_take_their_turns_with_the_same_threads(gguf: Path) -> None:
 def test_a_file_that_llama_cpp_refuses_is_an_error_with_its_reason(gguf: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(gguf.read_bytes()[:1000])
-    with pytest.raises(EngineError, match=r"llama.cpp does not take broken.gguf"):
+    with pytest.raises(EngineError, match=r"llama.cpp does not take broken.gguf") as caught:
         race(broken, gguf, num_tokens=8, repeats=1, max_threads=1)
+    assert (caught.value.code, caught.value.kind) == ("models.engine_refused", "invalid")
+    assert caught.value.fields["engine_log"]
+
+
+def test_a_child_that_the_kernel_kills_is_an_error_that_speaks_of_memory(gguf: Path) -> None:
+    def kill(_done: int, _total: int) -> None:
+        for child in psutil.Process().children():
+            child.kill()
+
+    with pytest.raises(EngineError, match="signal 9") as caught:
+        race(gguf, gguf, num_tokens=8, repeats=1000, max_threads=1, progress=kill)
+    assert "memory" in caught.value.hint
 
 
 def test_what_the_progress_raises_ends_the_child(gguf: Path) -> None:
+    children: list[psutil.Process] = []
+
     def stop(_done: int, _total: int) -> None:
+        children.extend(psutil.Process().children())
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         race(gguf, gguf, num_tokens=8, repeats=1000, max_threads=1, progress=stop)
+    assert children
+    assert not any(child.is_running() for child in children)

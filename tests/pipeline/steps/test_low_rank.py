@@ -40,6 +40,7 @@ def test_one_that_takes_the_model_further_away_is_left_out_and_what_was_quantize
     notes, artefacts = low_rank_of(view)
     if notes["num_merged"] == 0:
         assert notes["kl_after"] == notes["kl_before"]
+    assert notes["num_deciding_windows"] == num_deciding
     assert notes["is_left_out"]
     assert "quantized" not in artefacts
     quantize = next(step.result for step in view.steps if step.label == "quantize")

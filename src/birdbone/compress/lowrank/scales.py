@@ -94,10 +94,11 @@ def merge_low_rank_scales(
     """
     if len(windows_NT) < 2 * config.batch_size:
         raise NoCalibrationDataError(
-            f"The correction needs at least {2 * config.batch_size} windows: to learn and to decide.",
-            hint="Raise `low_rank.num_windows` and `data.num_healing_windows`, or lower `low_rank.batch_size`.",
+            f"The correction needs at least {2 * config.batch_size} windows, to learn and to decide; "
+            f"`windows_NT` has {len(windows_NT)}.",
+            hint="Give more rows in `windows_NT`, or lower `batch_size`.",
         )
-    _load(model, quantized)
+    load_quantized(model, quantized)
     streams = open_streams(model, dense, architecture, windows_NT, config.batch_size)
     corrected = dict(quantized)
     before, after = [], []
@@ -206,7 +207,8 @@ def _fit(
 
 
 @torch.no_grad()
-def _load(model: PreTrainedModel, quantized: Mapping[str, QuantizedTensor]) -> None:
+def load_quantized(model: PreTrainedModel, quantized: Mapping[str, QuantizedTensor]) -> None:
+    """Set the weights of `model` to what the tensors dequantise to; each is named as its weight."""
     for name, tensor in quantized.items():
         model.get_parameter(name).copy_(tensor.dequantize())
 
@@ -215,6 +217,6 @@ def _load(model: PreTrainedModel, quantized: Mapping[str, QuantizedTensor]) -> N
 def _set(
     model: PreTrainedModel, prefix: str, quantized: Mapping[str, QuantizedTensor], norms: Mapping[str, Tensor]
 ) -> None:
-    _load(model, quantized)
+    load_quantized(model, quantized)
     for name, value in norms.items():
         model.get_parameter(f"{prefix}{name}").copy_(value)

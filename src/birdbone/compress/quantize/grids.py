@@ -65,8 +65,8 @@ def fit_grid(w_FD: Float[Tensor, "F D"], importance_D: Float[Tensor, " D"], kind
     weight_BK = importance_D.float().clamp_min(1e-12).view(-1, BLOCK_SIZE)
     best = Grid(type=kind, scales_FB=torch.zeros_like(w_FBK[..., 0]), mins_FB=torch.zeros_like(w_FBK[..., 0]))
     least_FB = torch.full_like(best.scales_FB, torch.inf)
-    for grid in _candidates(w_FBK, weight_BK, kind):
-        error_FB = ((grid.values(grid.codes(w_FBK)) - w_FBK).square() * weight_BK).sum(dim=2)
+    for grid, codes_FBK in _candidates(w_FBK, weight_BK, kind):
+        error_FB = ((grid.values(codes_FBK) - w_FBK).square() * weight_BK).sum(dim=2)
         is_better_FB = error_FB < least_FB
         best = Grid(
             type=kind,
@@ -82,7 +82,8 @@ def round_to_grid(w_FD: Float[Tensor, "F D"], grid: Grid) -> QuantizedTensor:
     return grid.tensor(grid.codes(w_FD.float().reshape(len(w_FD), -1, BLOCK_SIZE)))
 
 
-def _candidates(w_FBK: Tensor, weight_BK: Tensor, kind: GgufType) -> Iterator[Grid]:
+def _candidates(w_FBK: Tensor, weight_BK: Tensor, kind: GgufType) -> Iterator[tuple[Grid, Tensor]]:
+    """Give each grid with the codes of the weights on it."""
     low, high = kind.code_range
     for shift in _SHIFTS:
         if kind.has_min:
@@ -92,8 +93,10 @@ def _candidates(w_FBK: Tensor, weight_BK: Tensor, kind: GgufType) -> Iterator[Gr
             extreme_FB = w_FBK.gather(2, w_FBK.abs().argmax(dim=2, keepdim=True))[..., 0]
             mins_FB, scales_FB = torch.zeros_like(extreme_FB), extreme_FB / (low + shift)
         grid = Grid(type=kind, scales_FB=_to_fp16(scales_FB), mins_FB=_to_fp16(mins_FB))
-        yield grid
-        yield _least_squares(w_FBK, grid.codes(w_FBK), weight_BK, kind)
+        codes_FBK = grid.codes(w_FBK)
+        yield grid, codes_FBK
+        fitted = _least_squares(w_FBK, codes_FBK, weight_BK, kind)
+        yield fitted, fitted.codes(w_FBK)
 
 
 def _least_squares(w_FBK: Tensor, codes_FBK: Tensor, weight_BK: Tensor, kind: GgufType) -> Grid:

@@ -12,7 +12,6 @@ from birdbone.pipeline.report.linears import LinearGrid, linear_grid, relative_t
 from birdbone.pipeline.report.rounding import Rounding, read_rounding
 from birdbone.pipeline.report.summary import ComparedFiles, SummaryRow, compared_files, summary_rows
 from birdbone.pipeline.report.waves import Wave, chosen_wave, exported_wave, read_waves
-from birdbone.pipeline.report.wording import in_utc
 from birdbone.pipeline.repository import RunRow, StepRow
 from birdbone.pipeline.service import RunView
 from birdbone.watch import Metric
@@ -195,4 +194,4 @@ def _sparsity(wave: Wave | None, *, order: Sequence[str]) -> LinearGrid | None:
 def _seconds(step: StepRow) -> float | None:
     if step.ended_at is None:
         return None
-    return (in_utc(step.ended_at) - in_utc(step.started_at)).total_seconds()
+    return (step.ended_at - step.started_at).total_seconds()

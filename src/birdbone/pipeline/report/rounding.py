@@ -21,15 +21,17 @@ class Rounding:
     """Wave of the state that was rounded; 0 for the dense model."""
     type: str | None
     errors: LinearGrid | None
-    """Squared output error of each rounded linear as a share of its output's power."""
+    """Squared output error of each linear as rounded and stored, as a share of its output's power."""
     low_rank_step: str | None
     errors_before: tuple[float, ...]
     """Error of each block's output before the low-rank correction."""
     errors_after: tuple[float, ...]
     num_merged: int | None
     """Blocks whose correction was kept."""
+    num_deciding_windows: int | None
+    """Windows, not learned from by the correction, on which both divergences below were taken."""
     kl_before: float | None
-    """Nats a token from the dense model's predictions, without the correction, on windows not learned from."""
+    """Nats a token from the dense model's predictions without the correction."""
     kl_after: float | None
     """The same with it."""
     is_correction_kept: bool
@@ -56,6 +58,7 @@ def read_rounding(view: RunView) -> Rounding | None:
         errors_before=tuple(merged.get("errors_before") or ()),
         errors_after=tuple(merged.get("errors_after") or ()),
         num_merged=merged.get("num_merged"),
+        num_deciding_windows=merged.get("num_deciding_windows"),
         kl_before=merged.get("kl_before"),
         kl_after=merged.get("kl_after"),
         is_correction_kept=not merged.get("is_left_out", False),

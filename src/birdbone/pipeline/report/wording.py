@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from birdbone.core import Measurement
+from birdbone.core.database import in_utc
 
 NOT_MEASURED = "not measured"
 
@@ -92,11 +93,6 @@ def time_words(moment: dt.datetime | None) -> str:
     if moment is None:
         return ""
     return in_utc(moment).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def in_utc(moment: dt.datetime) -> dt.datetime:
-    """Return the moment in UTC, whether or not the database kept its zone."""
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
 
 
 def _bytes_words(value: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,12 +22,14 @@ from typing import IO, Any
 
 from pydantic import TypeAdapter
 
+from birdbone.core import BirdboneError
 from birdbone.evaluate import RateComparison, decode_rates
 from birdbone.models.dtype import WAIT_POLICY_VARIABLE
 from birdbone.models.llamacpp import EngineError, LlamaCpp, open_engine
 
 _TRIAL_TOKENS = 16
 _TRIALS = 3
+_MEMORY_HINT = "A kernel that runs out of memory ends a process so: free some, or resume on a larger machine."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ def race(
         progress: called with turns done and turns in all; what it raises ends the child.
 
     Raises:
-        EngineError: llama.cpp does not take a file, or the child died.
+        EngineError: llama.cpp does not take a file (code, kind and hint are the child's), or the child died.
     """
     order = {"candidate": str(candidate), "baseline": str(baseline), "num_tokens": num_tokens, "repeats": repeats}
     with TemporaryFile("w+") as errors, _child(json.dumps(order | {"max_threads": max_threads}), errors) as child:
@@ -63,11 +66,27 @@ def race(
             message = json.loads(line)
             if "rates" in message:
                 return TypeAdapter(Race).validate_python(message)
+            if "error" in message:
+                raise _told(message["error"])
             progress(message["done"], message["total"])
+        status = child.wait()
         errors.seek(0)
         lines = errors.read().strip().splitlines()
-        reason = lines[-1] if lines else f"exit status {child.wait()}"
-        raise EngineError(f"The timing of {candidate.name} ended without a result: {reason}", engine_log=lines[-20:])
+        reason = f"signal {-status}" if status < 0 else lines[-1] if lines else f"exit status {status}"
+        raise EngineError(
+            f"The timing of {candidate.name} ended without a result: {reason}",
+            hint=_MEMORY_HINT if status == -signal.SIGKILL else None,
+            engine_log=lines[-20:],
+        )
+
+
+def _told(error: dict[str, Any]) -> EngineError:
+    """Return what the child raised, with its code, kind, hint and fields."""
+    plain = dict(error)
+    code, kind = plain.pop("code"), plain.pop("kind")
+    told = EngineError(plain.pop("message"), hint=plain.pop("hint"), **plain)
+    told.code, told.kind = code, kind
+    return told
 
 
 @contextmanager
@@ -82,6 +101,7 @@ def _child(order: str, errors: IO[str]) -> Iterator[subprocess.Popen[str]]:
             yield child
         finally:
             child.kill()
+            child.wait()  # at Ctrl-C, Popen itself would wait a quarter of a second only
 
 
 def _run(order: dict[str, Any]) -> Race:
@@ -120,4 +140,7 @@ def _say(message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _say(asdict(_run(json.loads(sys.argv[1]))))
+    try:
+        _say(asdict(_run(json.loads(sys.argv[1]))))
+    except BirdboneError as failure:
+        _say({"error": failure.to_dict()})

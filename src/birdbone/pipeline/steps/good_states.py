@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from birdbone.compress.config import QuantizeFormat
 from birdbone.pipeline.context import StepContext
+from birdbone.pipeline.recipe import QuantizeStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +32,10 @@ class Candidate:
 
 def candidates(context: StepContext) -> list[Candidate]:
     """Return what may be exported, in the order in which it is tried."""
-    settings = context.recipe.step("quantize")
-    wanted = QuantizeFormat(linears="f16", embedding="f16") if settings is None else settings.format
+    wanted = next(step for step in context.recipe.steps if isinstance(step, QuantizeStep)).format
     states = good_states(context)
     tried = [Candidate(state=state, format=wanted) for state in reversed(states)]
-    if wanted.is_low_bit:
+    if wanted.has_low_bits:
         tried.append(Candidate(state=states[-1], format=QuantizeFormat(linears="q8_0", embedding="q8_0")))
     return tried
 

@@ -1,20 +1,16 @@
 """The step `low_rank`: a correction is learned block by block, merged into the scales, and has to prove itself.
 
 A block's error may fall while the model gets worse: the blocks are weighed alike, their effects are not. So the
-corrected model has to be nearer to the dense one's predictions on windows that nothing was learned from; else it is
-left out.
+corrected model has to be nearer to the dense one's predictions on windows that this step did not learn from; else it is
+left out. The waves may have healed on those windows: both models that are compared have that behind them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
-import torch
 from torch import Tensor
 
-from birdbone.compress.lowrank import merge_low_rank_scales
+from birdbone.compress.lowrank import load_quantized, merge_low_rank_scales
 from birdbone.compress.waves import draw_windows
 from birdbone.evaluate.divergence import divergence, model_logits
 from birdbone.models import LoadedModel
@@ -37,7 +33,8 @@ def run(context: StepContext, settings: LowRankStep) -> StepResult:
     student = take_model(context, context.artefacts["candidate"])
     quantized = unflatten(take_tensors(context, "quantized"))
     learned_NT, unseen_NT = _windows(context, settings)
-    before = {name: value.detach().clone() for name, value in student.model.named_parameters() if value.ndim == 1}
+    load_quantized(student.model, quantized)
+    kl_before = _kl(context, dense, student, unseen_NT, label="predictions before the correction")
     report = merge_low_rank_scales(
         student.model,
         dense.model,
@@ -47,22 +44,21 @@ def run(context: StepContext, settings: LowRankStep) -> StepResult:
         config=settings,
         progress=context.progress("low-rank correction"),
     )
-    after = {name: value.detach().clone() for name, value in student.model.named_parameters() if value.ndim == 1}
-    kl_after = _kl(context, dense, student, unseen_NT, label="predictions after the correction")
-    _load(student, {name: tensor.dequantize() for name, tensor in quantized.items()} | before)
-    kl_before = _kl(context, dense, student, unseen_NT, label="predictions before it")
+    kl_after = _kl(context, dense, student, unseen_NT, label="predictions after it")
     notes = {
         "errors_before": report.errors_before,
         "errors_after": report.errors_after,
         "num_merged": report.num_merged,
         "num_blocks": len(report.errors_before),
+        "num_deciding_windows": len(unseen_NT),
         "kl_before": kl_before,
         "kl_after": kl_after,
         "is_left_out": kl_after >= kl_before,
     }
     if kl_after >= kl_before:
         return StepResult(notes=notes)
-    kept = keep_tensors(context, "quantized", flatten(dict(report.quantized)) | after)
+    norms = {name: value.detach() for name, value in student.model.named_parameters() if value.ndim == 1}
+    kept = keep_tensors(context, "quantized", flatten(dict(report.quantized)) | norms)
     return StepResult(artefacts={"quantized": kept}, notes=notes)
 
 
@@ -88,9 +84,3 @@ def _kl(context: StepContext, dense: LoadedModel, student: LoadedModel, windows_
         progress=context.progress(label),
     )
     return found.kl
-
-
-@torch.no_grad()
-def _load(student: LoadedModel, tensors: Mapping[str, Any]) -> None:
-    for name, tensor in tensors.items():
-        student.model.get_parameter(name).copy_(tensor)

@@ -28,10 +28,13 @@ def take_model(context: StepContext, artefact: str) -> LoadedModel:
     return loaded
 
 
-def keep_model(context: StepContext, model: PreTrainedModel, tokenizer: Any) -> str:
-    """Put a model (weights, configuration, tokenizer) into the vault and return its digest."""
+def keep_model(context: StepContext, model: PreTrainedModel, tokenizer: Any, *, base: str | None = None) -> str:
+    """Put a model (weights, configuration, tokenizer) into the vault and return its digest.
+
+    `base` is the artefact that it was made from: the vault keeps what changed.
+    """
     folder = save_model(model, tokenizer, context.scratch / "kept-model")
-    digest = put_folder(context.vault, folder, kind="model")
+    digest = put_folder(context.vault, folder, kind="model", base=base)
     shutil.rmtree(folder)
     return digest
 

@@ -28,8 +28,7 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
     statistics = take_statistics(context, loaded.architecture)
     masks = take_tensors(context, "masks") if state.masks else {}
     kinds = _kinds(candidate.format, loaded)
-    errors = _first_errors(context, loaded, statistics, kinds)
-    quantized = _round(context, settings.rounding, loaded, kinds=kinds, masks=masks, statistics=statistics)
+    quantized, errors = _round(context, settings.rounding, loaded, kinds=kinds, masks=masks, statistics=statistics)
     quantized |= _round_ends(settings.rounding, loaded, GgufType[candidate.format.embedding.upper()], statistics)
     artefacts = {
         "candidate": state.artefact,
@@ -52,23 +51,6 @@ def _kinds(wanted: QuantizeFormat, loaded: LoadedModel) -> dict[str, GgufType]:
     return {path: kind for path, kind in kinds.items() if kind.is_quantized}
 
 
-def _first_errors(
-    context: StepContext,
-    loaded: LoadedModel,
-    statistics: Mapping[str, InputStatistics],
-    kinds: Mapping[str, GgufType],
-) -> dict[str, float]:
-    """Return the relative output error that rounding to nearest would make in each linear."""
-    report, plain = context.progress("first rounding"), RoundingConfig(kind="nearest")
-    errors = {}
-    for number, (path, kind) in enumerate(kinds.items(), start=1):
-        weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
-        rounded = quantize_linear(weight_FD, statistics[path], kind=kind, mask_FD=None, config=plain)
-        errors[path] = relative_output_error(weight_FD, rounded.dequantize(), statistics[path].gram_DD)
-        report(number, len(kinds))
-    return errors
-
-
 def _round(
     context: StepContext,
     rounding: RoundingConfig,
@@ -77,16 +59,17 @@ def _round(
     kinds: Mapping[str, GgufType],
     masks: Mapping[str, Any],
     statistics: Mapping[str, InputStatistics],
-) -> dict[str, QuantizedTensor]:
+) -> tuple[dict[str, QuantizedTensor], dict[str, float]]:
+    """Return the linears on their grids, by the weight's name, and the relative output error of each, by its path."""
     report = context.progress("rounding")
-    quantized = {}
+    quantized, errors = {}, {}
     for number, (path, kind) in enumerate(kinds.items(), start=1):
         weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
-        quantized[f"{path}.weight"] = quantize_linear(
-            weight_FD, statistics[path], kind=kind, mask_FD=masks.get(path), config=rounding
-        )
+        rounded = quantize_linear(weight_FD, statistics[path], kind=kind, mask_FD=masks.get(path), config=rounding)
+        errors[path] = relative_output_error(weight_FD, rounded.dequantize(), statistics[path].gram_DD)
+        quantized[f"{path}.weight"] = rounded
         report(number, len(kinds))
-    return quantized
+    return quantized, errors
 
 
 def _round_ends(

@@ -7,7 +7,8 @@ import shutil
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import VersionStep
 from birdbone.pipeline.steps.materials import run_branch
-from birdbone.vault import Lineage, commit, read_version, refs, write_diff_bundle
+from birdbone.vault import Lineage, commit, read_version, refs
+from birdbone.vault.bundle import write_diff_bundle
 
 
 def run(context: StepContext, settings: VersionStep) -> StepResult:

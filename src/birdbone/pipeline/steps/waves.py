@@ -40,7 +40,7 @@ def run(context: StepContext, settings: WavesStep) -> StepResult:
     """
     dense = take_model(context, context.artefacts["dense"])
     statistics = take_statistics(context, dense.architecture)
-    state = take_model(context, context.artefacts.get("state", context.artefacts["dense"]))
+    state = take_model(context, _state(context))
     masks = _newest_masks(context, state)
     windows_NT = _healing_windows(context, settings)
 
@@ -109,7 +109,7 @@ def _conclude(
         )
     if decision.verdict == "undone":
         tag = f"refs/tags/{run_branch(context)}-wave-{notes['wave']}-undone"
-        move_ref(context.vault, tag, version.id, reason="kept to be looked at")
+        move_ref(context.vault, tag, version.id, reason="kept to be looked at", force=True)  # made again by a resume
         candidate = _undo(context, good_states)
     return StepResult(artefacts=candidate, measurements=figures, notes=notes)
 
@@ -181,9 +181,14 @@ def _heal(
 
 
 def _store_and_judge(context: StepContext, state: LoadedModel) -> _Judged:
-    artefact = keep_model(context, state.model, state.tokenizer)
+    artefact = keep_model(context, state.model, state.tokenizer, base=_state(context))
     nll_NT, perplexity = judge_in_torch(context, take_model(context, artefact))
     return _Judged(artefact=artefact, nll_NT=nll_NT, perplexity=perplexity)
+
+
+def _state(context: StepContext) -> str:
+    """Return the model that this wave begins with."""
+    return context.artefacts.get("state", context.artefacts["dense"])
 
 
 def _last_good(context: StepContext) -> float:
