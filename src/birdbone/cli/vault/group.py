@@ -10,9 +10,11 @@ from birdbone.cli.vault.exchange import export, import_
 from birdbone.cli.vault.hashing import hash_files
 from birdbone.cli.vault.history import annotate, lineage, log, reflog, show
 from birdbone.cli.vault.keeping import checkout, commit, init, status
+from birdbone.cli.vault.merging import merge
 from birdbone.cli.vault.noting import notes
 from birdbone.cli.vault.querying import query, retention
 from birdbone.cli.vault.refs import branch, grant, protect, switch, tag
+from birdbone.cli.vault.reverting import revert, reverts
 from birdbone.cli.vault.upkeep import fsck, gc, verify
 
 vault = typer.Typer(
@@ -34,6 +36,9 @@ vault.command()(lineage)
 vault.command()(branch)
 vault.command()(tag)
 vault.command()(switch)
+vault.command()(merge)
+vault.command()(revert)
+vault.add_typer(reverts, name="reverts")
 vault.add_typer(notes, name="notes")
 vault.add_typer(bisect, name="bisect")
 vault.command()(query)

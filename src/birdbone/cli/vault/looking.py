@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from birdbone.vault.errors import BadNameError, UnknownNameError
 from birdbone.vault.folder import Vault
 from birdbone.vault.history import log
 from birdbone.vault.lookup import read_manifest, read_version, resolve
-from birdbone.vault.names import HEAD
+from birdbone.vault.names import BRANCHES, HEAD
 from birdbone.vault.notes import list_notes
 from birdbone.vault.query import draw_log, take_snapshot
 from birdbone.vault.records import Version
@@ -153,7 +154,8 @@ def read_reflog_of(vault: Vault, name: str) -> list[RefMove]:
 def move_line(move: RefMove, ref: str, back: int) -> str:
     """Return a move in a line."""
     where = short_digest(move.new) if move.new else "deleted"
-    return f"{where:<10} {ref}@{{{back}}}: {plain(move.reason.splitlines()[0] if move.reason else '')} ({move.author})"
+    reason = re.sub(r"b3:([0-9a-f]{10})[0-9a-f]{54}", r"\1", plain(next(iter(move.reason.splitlines()), "")))
+    return f"{where:<10} {ref}@{{{back}}}: {reason.replace(BRANCHES, '')} ({move.author})"
 
 
 def find_annotations(vault: Vault, name: str, *, patterns: Sequence[str]) -> list[Annotation]:

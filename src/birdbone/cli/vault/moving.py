@@ -45,8 +45,12 @@ class Moved:
         where = f"on branch {self.branch}" if self.branch else f"HEAD is detached at {short_digest(self.version or '')}"
         if self.num_files is None:
             return f"{where}; no file was touched"
-        files = f"{self.num_files} file{'' if self.num_files == 1 else 's'} written or removed in {self.folder}"
-        return f"would be {where}; {files}" if self.is_dry_run else f"{where}; {files}"
+        count = f"{self.num_files} file{'' if self.num_files == 1 else 's'}"
+        if self.is_dry_run:
+            return f"would be {where}; {count} in {self.folder} would be written or removed"
+        if not self.num_files:
+            return f"{where}; the files in {self.folder} are the same"
+        return f"{where}; {count} in {self.folder} written or removed"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
