@@ -23,6 +23,7 @@ from birdbone.vault.refs import read_head
 Outcome = Literal["up_to_date", "fast_forward", "merged", "conflict"]
 
 _MAX_CONFLICTS = 20
+_USUAL_REASON = "changed by both, differently"
 _ORDER: tuple[State, ...] = ("untouched", "ours", "theirs", "both", "conflict")
 _TOLD = {
     "untouched": "untouched",
@@ -175,10 +176,12 @@ def _branch(vault: Vault) -> str:
 def _conflict_lines(conflicts: tuple[Mapping[str, str], ...]) -> Iterator[str]:
     for conflict in conflicts[:_MAX_CONFLICTS]:
         yield f"CONFLICT {conflict['what']} {plain(conflict['name'])}"
-        yield f"    {conflict['reason']}"
+        if conflict["reason"] != _USUAL_REASON:
+            yield f"    {conflict['reason']}"
     if len(conflicts) > _MAX_CONFLICTS:
         yield f"and {len(conflicts) - _MAX_CONFLICTS} more; --json has all"
-    yield f"{len(conflicts)} conflict{'s' * (len(conflicts) > 1)} and no strategy for them; nothing was written"
+    count = "1 conflict" if len(conflicts) == 1 else f"{len(conflicts)} conflicts"
+    yield f"{count}: both sides changed them, no strategy settles them; nothing was written"
     yield "settle them by name: --strategy '*.mlp.*=ties:weight=0.5,density=0.5' or --strategy '*=ours'"
 
 

@@ -19,6 +19,7 @@ from birdbone.vault.records import Version
 from birdbone.vault.refs import read_head, read_ref, refs
 
 _MAX_FIGURES = 6
+_MAX_LINE = 200  # what a merge records of its strategies can be long; --json has it whole
 
 __all__ = ["headline", "short_digest"]
 
@@ -56,7 +57,7 @@ def version_lines(version: Version, names: Sequence[str] = ()) -> list[str]:
         f"version {version.id.removeprefix('b3:')[:40]}{decoration}",
         *(f"{name:<8}{plain(value)}" for name, value in facts if value),
         "",
-        *(f"    {plain(line)}".rstrip() for line in version.message.splitlines()),
+        *(f"    {_clipped(plain(line))}".rstrip() for line in version.message.splitlines()),
     ]
 
 
@@ -79,6 +80,10 @@ def figures(rows: Iterable[Mapping[str, Any]]) -> str:
 def plain(text: str) -> str:
     """Return a text without characters that would steer a terminal."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _clipped(line: str) -> str:
+    return line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE - 1]}…"
 
 
 def charset() -> Charset:
