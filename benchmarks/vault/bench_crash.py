@@ -86,7 +86,7 @@ def _row(settings: argparse.Namespace) -> dict[str, Any]:
     commit_id = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     chosen = {"kills": settings.kills, "seed": settings.seed}
     return {
-        "bench": "vault/crash",
+        "bench": "vault/bench_crash",
         "commit": commit_id,
         "machine": platform.machine(),
         "settings": chosen,

@@ -79,7 +79,7 @@ def _row(settings: argparse.Namespace) -> dict[str, Any]:
     commit_id = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     chosen = vars(settings)
     return {
-        "bench": "vault/integrity",
+        "bench": "vault/bench_integrity",
         "commit": commit_id,
         "machine": platform.machine(),
         "settings": chosen,

@@ -10,7 +10,7 @@ all files of the store: after the first commit, after the eleventh, and after ga
 is checked out and its BLAKE3 is compared with that of the file that was put. The starter is shipped in four bits, so
 its float32 weights repeat and compress better than those of a model trained in more; the `dithered` rows take it off
 that grid first, by noise within half a step.
-Peer, on the same files: the Xet client's own store; z4ai's deltas, tensor by tensor; computed here, not stored: each
+Peer: on the same files the Xet client's own store; z4ai's deltas, tensor by tensor; computed here, not stored: each
 copy in zstd (level 3), each distinct tensor once, each distinct tensor as the XOR to the version before in byte planes
 under zstd (level 1), as ZipLLM's BitX does (arXiv:2505.06252); borg, if asked for.
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from birdbone.core import Measurement, Workspace, digest_file
+from birdbone.core import Measurement, Workspace
 from birdbone.core.database import connect
 from birdbone.core.outbox import Event, read_events
 from birdbone.pipeline import repository
@@ -19,14 +19,12 @@ from birdbone.pipeline.repository import RunRow, StepRow
 from birdbone.vault import (
     DestinationNotEmptyError,
     Garbage,
-    PlainFile,
-    TensorFile,
     Vault,
     checkout,
     collect_garbage,
     delete_ref,
+    is_checked_out,
     open_vault,
-    read_manifest,
     refs,
 )
 
@@ -147,14 +145,7 @@ def vault_refs(workspace: Workspace) -> dict[str, str]:
 
 def _check_out_once(vault: Vault, artefact: str, folder: Path) -> Path:
     """Return `folder` with the files of the artefact; an earlier export of just these is left as it is."""
-    files = {file.path: file for file in read_manifest(vault, artefact).files}
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    is_there = found.keys() == files.keys() and all(_is_same(path, files[name]) for name, path in found.items())
-    return folder if is_there else checkout(vault, artefact, folder)
-
-
-def _is_same(path: Path, file: TensorFile | PlainFile) -> bool:
-    return file.layout == "file" and digest_file(path) == file.digest  # what a run exports is no checkpoint
+    return folder if is_checked_out(vault, artefact, folder) else checkout(vault, artefact, folder)
 
 
 def _diff_targets(run_folder: Path, destination: Path) -> dict[Path, Path]:

@@ -8,7 +8,7 @@ changed, for a reviewer), `vault.merging`, `vault.reverting`, `vault.query`, `va
 Needs: `core`, NumPy, blake3, zstandard, fastcdc. No torch; a tensor is bytes with a name, a dtype and a shape.
 """
 
-from birdbone.vault.artefacts import checkout, put_file, put_folder
+from birdbone.vault.artefacts import checkout, is_checked_out, put_file, put_folder
 from birdbone.vault.errors import (
     AmbiguousNameError,
     BadNameError,
@@ -76,6 +76,7 @@ __all__ = [
     "commit",
     "delete_ref",
     "hash_weights",
+    "is_checked_out",
     "log",
     "move_ref",
     "open_vault",

@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from blake3 import blake3
+
+from birdbone.core.digest import digest_file
 from birdbone.vault.codec.low_rank import LowRankUpdate
 from birdbone.vault.errors import BadNameError, DestinationNotEmptyError, UnsupportedFileError
 from birdbone.vault.folder import Vault, explain_write_errors
@@ -91,6 +94,35 @@ def checkout(vault: Vault, name: str, destination: Path) -> Path:
             with path.open("xb") as stream:
                 _write_file(packs, pool, file, stream.fileno())
     return destination
+
+
+def is_checked_out(vault: Vault, name: str, folder: Path) -> bool:
+    """Return whether a folder holds the files of what `name` means, byte for byte, and no others.
+
+    Sizes are compared first, so a folder that differs is mostly told at once; else every byte is read.
+    """
+    files = {file.path: file for file in read_manifest(vault, name).files}
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    if found.keys() != files.keys():
+        return False
+    return all(found[path].stat().st_size == file.size_bytes for path, file in files.items()) and all(
+        _is_same(found[path], file) for path, file in files.items()
+    )
+
+
+def _is_same(path: Path, file: TensorFile | PlainFile) -> bool:
+    if file.layout == "file":
+        return digest_file(path) == file.digest
+    with path.open("rb") as stream:
+        offset = 0
+        for digest, size_bytes in _sizes(file):
+            check = blake3()
+            for piece in Extent(stream=stream, name=file.path, offset=offset, size_bytes=size_bytes).pieces():
+                check.update(piece)
+            if f"b3:{check.hexdigest()}" != digest:
+                return False
+            offset += size_bytes
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,14 @@ VaultError
 ├── BadSourceError                 vault.bad_source              invalid
 ├── IncompleteSourceError          vault.incomplete_source       not_found
 ├── SourceMismatchError            vault.source_mismatch         invalid
-└── NotLoadableError               vault.not_loadable            invalid
+├── NotLoadableError               vault.not_loadable            invalid
+├── BadRemoteError                 vault.bad_remote              invalid
+├── UnknownRemoteError             vault.unknown_remote          not_found
+├── RemoteError                    vault.remote                  unavailable
+├── RemoteDamagedError             vault.remote_damaged          internal
+├── UnsafeRemoteError              vault.unsafe_remote           denied
+├── DivergedError                  vault.diverged                conflict
+└── NotHealedError                 vault.not_healed              internal
 ```
 
 A full disk is `birdbone.core.errors.DiskFullError`. None of them leaves a ref moved or an object half written.
@@ -406,3 +413,57 @@ class NotLoadableError(VaultError):
     code = "vault.not_loadable"
     kind: ErrorKind = "invalid"
     hint = "Put a folder with `config.json` and weights as `.safetensors`, or check out the files as they are."
+
+
+class BadRemoteError(VaultError):
+    """A URL, or the settings of remotes, that cannot be used."""
+
+    code = "vault.bad_remote"
+    kind: ErrorKind = "invalid"
+    hint = "Give a folder, or a URL such as s3://bucket/path."
+
+
+class UnknownRemoteError(VaultError):
+    """No remote has this name, or nothing lies where it should be."""
+
+    code = "vault.unknown_remote"
+    kind: ErrorKind = "not_found"
+    hint = "Add it with its URL first, or give the URL itself."
+
+
+class RemoteError(VaultError):
+    """A remote could not be read or written just now; what is on it is in order."""
+
+    code = "vault.remote"
+    kind: ErrorKind = "unavailable"
+    hint = "Try again: what has arrived whole is not sent again."
+
+
+class RemoteDamagedError(VaultError):
+    """What a remote holds is not what its names say; it was not used."""
+
+    code = "vault.remote_damaged"
+    hint = "Fetch from another remote, or push the objects there again after the damaged ones were set aside."
+
+
+class UnsafeRemoteError(VaultError):
+    """A remote on which a writer could undo another's push unseen; nothing was pushed."""
+
+    code = "vault.unsafe_remote"
+    kind: ErrorKind = "denied"
+    hint = "Use a store that honours conditional writes (S3, GCS, Azure), or a folder."
+
+
+class DivergedError(VaultError):
+    """A branch and the remote's both have versions that the other lacks; it was left where it is."""
+
+    code = "vault.diverged"
+    kind: ErrorKind = "conflict"
+    hint = "Merge the remote's branch, or commit on top of it; then push."
+
+
+class NotHealedError(VaultError):
+    """Damaged or missing objects that no remote holds intact."""
+
+    code = "vault.not_healed"
+    hint = "Add a remote that has them, or put the same content again with the damaged ones set aside."

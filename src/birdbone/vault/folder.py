@@ -10,6 +10,7 @@ objects/
 └── set-aside/        corrupt objects that `verify` was told to move out of the way
 refs/
 ├── heads/ tags/      one file a ref, holding a version id
+├── remotes/          where the branches of remotes were last seen, likewise
 ├── HEAD              `ref: refs/heads/main`
 ├── reflog.jsonl      every move of every ref, append-only, each line chained to the one before
 ├── reflog-tip.json   where the chain ends

@@ -16,7 +16,7 @@ from birdbone.vault.ancestry import lowest_common_ancestors, parents_of
 from birdbone.vault.errors import AmbiguousNameError, BadNameError, UnknownNameError
 from birdbone.vault.folder import ObjectKind, Vault
 from birdbone.vault.loading import load_manifest, load_version
-from birdbone.vault.names import BRANCHES, HEAD, TAGS, full_ref_name, is_digest
+from birdbone.vault.names import BRANCHES, HEAD, REMOTES, TAGS, full_ref_name, is_digest
 from birdbone.vault.objects import has_object, list_objects
 from birdbone.vault.records import Manifest, Version
 from birdbone.vault.refs import read_head, read_head_before, read_ref, read_ref_before
@@ -139,7 +139,8 @@ def _refs_called(vault: Vault, ref: str) -> tuple[str, ...]:
         return (read_head(vault),)
     if ref in (HEAD, "@"):
         return (HEAD,)
-    candidates = (ref,) if ref.startswith((BRANCHES, TAGS)) else (TAGS + ref, BRANCHES + ref)
+    is_full = ref.startswith((BRANCHES, TAGS, REMOTES))
+    candidates = (ref,) if is_full else (TAGS + ref, BRANCHES + ref, REMOTES + ref)
     try:
         return tuple(full_ref_name(candidate) for candidate in candidates)
     except BadNameError:

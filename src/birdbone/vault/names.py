@@ -22,6 +22,8 @@ Kind = Annotated[str, StringConstraints(pattern=KIND_PATTERN)]
 
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
+REMOTES = "refs/remotes/"
+"""Where the branches of remotes stood when they were last seen."""
 NOTES = "refs/notes/"
 SETTINGS = "refs/settings"
 HEAD = "HEAD"
@@ -55,10 +57,10 @@ def full_ref_name(name: str) -> str:
         BadNameError: the name has `..`, a NUL, a leading `/`, `.` or `-`, or another part that is not safe as a file
             name.
     """
-    full = name if name.startswith((BRANCHES, TAGS)) else BRANCHES + name
+    full = name if name.startswith((BRANCHES, TAGS, REMOTES)) else BRANCHES + name
     parts = full.split("/")[2:]
     if name.startswith("refs/") and full != name:
-        raise BadNameError(f"Refs live under {BRANCHES} and {TAGS}; {name!r} does not.", name=name)
+        raise BadNameError(f"Refs live under {BRANCHES}, {TAGS} and {REMOTES}; {name!r} does not.", name=name)
     if not all(_is_ref_part(part) for part in parts) or parts[0].startswith("-") or parts in ([HEAD], ["@"]):
         raise BadNameError(f"{name!r} cannot be the name of a ref.", name=name)
     return full

@@ -18,7 +18,7 @@ from birdbone.vault.safetensors_file import TensorForm, element_width, encode_he
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewTensor:
+class TensorContent:
     """A tensor that the store does not hold yet: dtype as safetensors writes it, shape, little-endian bytes."""
 
     dtype: str
@@ -26,7 +26,7 @@ class NewTensor:
     content: bytes
 
 
-TensorChange = TensorEntry | NewTensor | None
+TensorChange = TensorEntry | TensorContent | None
 FileChange = PlainFile | bytes | None
 
 
@@ -113,7 +113,9 @@ def _change_tensors(batch: BlobBatch, file: TensorFile, changes: Mapping[str, Te
     )
 
 
-def _entry(batch: BlobBatch, name: str, change: TensorEntry | NewTensor, *, before: TensorEntry | None) -> TensorEntry:
+def _entry(
+    batch: BlobBatch, name: str, change: TensorEntry | TensorContent, *, before: TensorEntry | None
+) -> TensorEntry:
     if isinstance(change, TensorEntry):
         return change.model_copy(update={"name": name})
     is_alike = before is not None and (before.dtype, before.shape) == (change.dtype, change.shape)

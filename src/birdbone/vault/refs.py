@@ -22,7 +22,7 @@ from birdbone.vault.errors import (
     UnknownNameError,
 )
 from birdbone.vault.folder import Vault, explain_write_errors, hold_lock, sync_folder
-from birdbone.vault.names import BRANCHES, HEAD, TAGS, full_ref_name, is_digest
+from birdbone.vault.names import BRANCHES, HEAD, REMOTES, TAGS, full_ref_name, is_digest
 from birdbone.vault.objects import has_object
 from birdbone.vault.permissions import check_level, check_move, identify, read_settings
 
@@ -46,9 +46,18 @@ class RefMove:
 
 
 def refs(vault: Vault) -> dict[str, str]:
-    """Return every ref by its full name, with the version that it points at."""
+    """Return every branch and tag by its full name, with the version that it points at."""
+    return _refs_in(vault, "heads", "tags")
+
+
+def tracking_refs(vault: Vault) -> dict[str, str]:
+    """Return where the branches of remotes were last seen, by full name (`refs/remotes/<remote>/<branch>`)."""
+    return _refs_in(vault, "remotes")
+
+
+def _refs_in(vault: Vault, *folders: str) -> dict[str, str]:
     found = {}
-    for path in sorted((*(vault.refs / "heads").rglob("*"), *(vault.refs / "tags").rglob("*"))):
+    for path in sorted(path for folder in folders for path in (vault.refs / folder).rglob("*")):
         name = f"refs/{path.relative_to(vault.refs).as_posix()}"
         if not path.name.startswith(".") and path.is_file() and (version := read_ref(vault, name)):
             found[name] = version
@@ -245,7 +254,7 @@ def is_version(value: str | None) -> bool:
 def read_present(vault: Vault) -> dict[str, str]:
     """Return what is in the file of every ref and of `HEAD`, by full name, whether it makes sense or not."""
     found = {HEAD: _read_head_file(vault)}
-    for path in (*(vault.refs / "heads").rglob("*"), *(vault.refs / "tags").rglob("*")):
+    for path in (path for folder in ("heads", "tags", "remotes") for path in (vault.refs / folder).rglob("*")):
         with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # moved or deleted meanwhile
             if not path.name.startswith("."):
                 found[f"refs/{path.relative_to(vault.refs).as_posix()}"] = _read_text(path)
@@ -261,7 +270,7 @@ def _moves_made(vault: Vault) -> list[AuditEntry]:
     kept: list[AuditEntry] = []
     after: dict[str, str | None] = {}
     for entry in reversed(read_entries(vault)):
-        if entry.ref != HEAD and not entry.ref.startswith((BRANCHES, TAGS)):
+        if entry.ref != HEAD and not entry.ref.startswith((BRANCHES, TAGS, REMOTES)):
             continue
         if entry.ref not in after:
             value = present.get(entry.ref)
@@ -299,7 +308,7 @@ def _check_expected(full: str, old: str | None, *, expected: Expected) -> None:
 
 
 def _check_no_folder_clash(vault: Vault, full: str) -> None:
-    for other in refs(vault):
+    for other in (*refs(vault), *tracking_refs(vault)):
         if other.startswith(f"{full}/") or full.startswith(f"{other}/"):
             raise BadNameError(f"{full} cannot stand beside {other}: one would be a folder of the other.", name=full)
 

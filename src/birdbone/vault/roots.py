@@ -1,4 +1,7 @@
-"""What must be kept whatever else goes: the versions that a ref, `HEAD`, a note or a bisection names."""
+"""What must be kept whatever else goes: the versions that a ref, `HEAD`, a note or a bisection names.
+
+What the branches of remotes were last seen at is kept too: a push that went there, or a merge that is to come, needs it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ from birdbone.vault.bisect import bisected_versions
 from birdbone.vault.folder import Vault
 from birdbone.vault.names import HEAD
 from birdbone.vault.notes import noted_versions
-from birdbone.vault.refs import read_ref, refs
+from birdbone.vault.refs import read_ref, refs, tracking_refs
 
 
 def root_versions(vault: Vault) -> set[str]:
     """Return the ids of the versions whose whole history a collection of garbage keeps."""
     head = read_ref(vault, HEAD)
-    return {*refs(vault).values(), *noted_versions(vault), *bisected_versions(vault), *([head] if head else [])}
+    named = {*refs(vault).values(), *tracking_refs(vault).values(), *([head] if head else [])}
+    return {*named, *noted_versions(vault), *bisected_versions(vault)}

@@ -25,7 +25,7 @@ from birdbone.vault.errors import (
 )
 from birdbone.vault.interop import export_oci, import_oci, import_source, verify_oci_layout
 
-from ..checkpoints import checkpoints, content_of, object_files
+from ..checkpoints import checkpoints, content_of
 from .sources import MODEL, WEIGHTS, flipped, sha256, write_files
 
 TIME = dt.datetime(2026, 3, 1, 12, 30, tzinfo=dt.UTC)
@@ -196,9 +196,8 @@ def test_only_a_version_with_files_is_exported_and_only_to_an_empty_place(refuse
 
 def test_a_damaged_store_writes_nothing(vault, tmp_path):
     promote(vault, tmp_path / "model", MODEL)
-    victim = next(path for path in object_files(vault) if path.read_bytes() == MODEL["config.json"])
-    victim.chmod(0o644)
-    victim.write_bytes(flipped(MODEL["config.json"]))
+    (pack,) = vault.packs.iterdir()
+    pack.write_bytes(pack.read_bytes().replace(MODEL["config.json"], flipped(MODEL["config.json"])))
     with pytest.raises(CorruptObjectError):
         export_oci(vault, "main", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "store"]

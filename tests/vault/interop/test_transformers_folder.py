@@ -10,7 +10,7 @@ from birdbone.vault import commit, put_folder
 from birdbone.vault.errors import CorruptObjectError, DestinationNotEmptyError, NotLoadableError
 from birdbone.vault.interop import ExportRecord, export_folder
 
-from ..checkpoints import content_of, float32, object_files, safetensors_bytes
+from ..checkpoints import content_of, float32, safetensors_bytes
 from .sources import MODEL, WEIGHTS, flipped, write_files
 
 CONFIG = b'{"model_type": "llama"}'
@@ -119,9 +119,8 @@ def test_an_export_overwrites_nothing_and_writes_nothing_from_a_damaged_store(va
     kept(MODEL)
     with pytest.raises(DestinationNotEmptyError):
         export_folder(vault, "main", tmp_path / "source")
-    victim = next(path for path in object_files(vault) if path.read_bytes() == MODEL["config.json"])
-    victim.chmod(0o644)
-    victim.write_bytes(flipped(MODEL["config.json"]))
+    (pack,) = vault.packs.iterdir()
+    pack.write_bytes(pack.read_bytes().replace(MODEL["config.json"], flipped(MODEL["config.json"])))
     with pytest.raises(CorruptObjectError):
         export_folder(vault, "main", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "store"]

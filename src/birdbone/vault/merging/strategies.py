@@ -61,7 +61,7 @@ class TakeTheirs(Strict):
     kind: Literal["theirs"] = "theirs"
 
 
-class TakeBase(Strict):
+class TakeAncestor(Strict):
     """What the common ancestor has."""
 
     kind: Literal["base"] = "base"
@@ -85,7 +85,7 @@ class Slerp(Strict):
     """0 gives ours, 1 theirs."""
 
 
-class _OverBase(Strict):
+class _OverAncestor(Strict):
     weight: _Weights
     """Weight of each side's delta."""
     density: _Shares = (1.0, 1.0)
@@ -94,7 +94,7 @@ class _OverBase(Strict):
     """Factor on the merged delta, `lambda` in a rule."""
 
 
-class Ties(_OverBase):
+class Ties(_OverAncestor):
     """TIES: the largest deltas, and of these the ones that agree in sign."""
 
     kind: Literal["ties"] = "ties"
@@ -104,7 +104,7 @@ class Ties(_OverBase):
     """`none`, `l1` or `density`; `true` means `l1`, `false` means `none`, as in mergekit."""
 
 
-class _Random(_OverBase):
+class _Random(_OverAncestor):
     rescale: _Rescale = "l1"
     """`none`, `l1` or `density`; `true` means `l1`, `false` means `none`, as in mergekit."""
     seed: int = Field(default=0, ge=0)
@@ -137,7 +137,7 @@ class Della(_Random):
     """Half the range of the probability to keep."""
 
 
-TakeOne = TakeOurs | TakeTheirs | TakeBase
+TakeOne = TakeOurs | TakeTheirs | TakeAncestor
 Arithmetic = Linear | Slerp | Ties | DareTies | DareLinear | Della
 Strategy = Annotated[TakeOne | Arithmetic, Field(discriminator="kind")]
 
@@ -192,7 +192,7 @@ def parse_strategies(rules: Iterable[str | StrategyRule]) -> tuple[StrategyRule,
 
 def is_over_base(strategy: Arithmetic) -> bool:
     """Return whether the arithmetic needs the common ancestor's tensor."""
-    return isinstance(strategy, _OverBase)
+    return isinstance(strategy, _OverAncestor)
 
 
 def merge_by(

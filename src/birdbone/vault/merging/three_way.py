@@ -31,7 +31,7 @@ from birdbone.vault.merging.plan import MergePlan, MetadataChange, TensorChange,
 from birdbone.vault.merging.strategies import (
     Arithmetic,
     StrategyRule,
-    TakeBase,
+    TakeAncestor,
     TakeOne,
     TakeOurs,
     TakeTheirs,
@@ -41,7 +41,7 @@ from birdbone.vault.merging.strategies import (
     parse_strategies,
 )
 from birdbone.vault.objects import read_object
-from birdbone.vault.recompose import NewTensor, recompose
+from birdbone.vault.recompose import TensorContent, recompose
 from birdbone.vault.records import PlainFile, TensorEntry
 from birdbone.vault.refs import move_ref, ref_target
 
@@ -253,10 +253,10 @@ def _fault(change: Change[Any], strategy: TakeOne | Arithmetic) -> str:
     if change.what == "metadata":
         return "metadata can be ours or theirs only"
     has_one_base = all(_mark(base) == _mark(change.bases[0]) for base in change.bases)
-    if isinstance(strategy, TakeBase) or is_over_base(strategy):
+    if isinstance(strategy, TakeAncestor) or is_over_base(strategy):
         if not has_one_base:
             return "there is no one base"
-        if isinstance(strategy, TakeBase):
+        if isinstance(strategy, TakeAncestor):
             return ""
     needed = (change.ours, change.theirs, *(change.bases[:1] if is_over_base(strategy) else ()))
     return _fault_of_entries(needed)
@@ -287,8 +287,8 @@ def _frames(plan: MergePlan, rules: Sequence[StrategyRule]) -> list[Side]:
 
 
 def _placed(
-    vault: Vault, plan: MergePlan, start: str, tensors: Mapping[str, TensorEntry | NewTensor | None]
-) -> dict[str, TensorEntry | NewTensor | None]:
+    vault: Vault, plan: MergePlan, start: str, tensors: Mapping[str, TensorEntry | TensorContent | None]
+) -> dict[str, TensorEntry | TensorContent | None]:
     """Return `tensors`, those that `start` lacks named `path::name` by the shard where another version has them."""
     frame = read_manifest(vault, start)
     held = frame.located_tensors()
@@ -320,7 +320,7 @@ def _chosen(change: Change[Any], rules: Sequence[StrategyRule]) -> Any:
             return change.ours
         case TakeTheirs():
             return change.theirs
-        case TakeBase():
+        case TakeAncestor():
             return change.bases[0]
         case other:
             raise AssertionError(f"{change.name} came here with {other}")
@@ -328,7 +328,7 @@ def _chosen(change: Change[Any], rules: Sequence[StrategyRule]) -> Any:
 
 def _tensor(
     vault: Vault, change: TensorChange, rules: Sequence[StrategyRule], pool: Executor
-) -> TensorEntry | NewTensor | None:
+) -> TensorEntry | TensorContent | None:
     rule = _rule_for(change, rules) if change.is_conflict else None
     if rule is None or isinstance(rule.strategy, TakeOne):
         chosen: TensorEntry | None = _chosen(change, rules)
@@ -343,7 +343,7 @@ def _tensor(
         )
     except UnmergeableError as error:
         raise UnmergeableError(f"{change.name} by {rule.text}: {error.message}", hint=error.hint) from error
-    return NewTensor(dtype=ours.dtype, shape=ours.shape, content=merged.tobytes())
+    return TensorContent(dtype=ours.dtype, shape=ours.shape, content=merged.tobytes())
 
 
 def _array(vault: Vault, entry: TensorEntry) -> Array:

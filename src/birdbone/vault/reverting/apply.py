@@ -14,7 +14,7 @@ from typing import Any
 from birdbone.vault.folder import Vault
 from birdbone.vault.history import commit
 from birdbone.vault.lookup import read_manifest, read_version
-from birdbone.vault.recompose import NewTensor, recompose
+from birdbone.vault.recompose import TensorContent, recompose
 from birdbone.vault.records import Lineage, TensorEntry, Version
 from birdbone.vault.reverting.masks import Conflicts, OnlyMask, return_mask
 from birdbone.vault.reverting.plan import MaskedTensor, RevertPlan, TensorReturn, plan_revert
@@ -98,7 +98,7 @@ def apply_plan(
     )
 
 
-def _changes(vault: Vault, plan: RevertPlan) -> dict[str, TensorEntry | NewTensor | None]:
+def _changes(vault: Vault, plan: RevertPlan) -> dict[str, TensorEntry | TensorContent | None]:
     """Return the changes as `recompose` wants them: a tensor that comes back is told to which file it belongs."""
     known = read_manifest(vault, plan.tip).tensors()
     old_files = read_manifest(vault, plan.target).files
@@ -109,11 +109,11 @@ def _changes(vault: Vault, plan: RevertPlan) -> dict[str, TensorEntry | NewTenso
     }
 
 
-def _change(vault: Vault, plan: RevertPlan, change: TensorReturn) -> TensorEntry | NewTensor | None:
+def _change(vault: Vault, plan: RevertPlan, change: TensorReturn) -> TensorEntry | TensorContent | None:
     if not isinstance(change, MaskedTensor):
         return change
     made = return_mask(vault, change.old, change.base, change.tip, only=change.only, take=plan.on_conflict == "take")
-    return NewTensor(dtype=change.tip.dtype, shape=change.tip.shape, content=made.content)
+    return TensorContent(dtype=change.tip.dtype, shape=change.tip.shape, content=made.content)
 
 
 def _message(plan: RevertPlan, message: str) -> str:
