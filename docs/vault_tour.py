@@ -41,7 +41,7 @@ def outputs(page: str) -> list[str]:
     return [_steady(step[1]) for step in _STEP.findall(tour) if step[1]]
 
 
-class _place:  # noqa: N801
+class _place:
     """A folder with a copy of a model, the page's program beside it, and the settings of a person named ann."""
 
     def __init__(self, base: Path, tour: str, model: Path) -> None:
@@ -62,7 +62,8 @@ class _place:  # noqa: N801
 
 
 def _run_step(step: re.Match[str], base: Path) -> str:
-    printed = "".join(_run(line, base) for line in step[1].splitlines())
+    lines = step[1].splitlines()
+    printed = "".join(f"$ {line}\n" * (len(lines) > 1) + _run(line, base) for line in lines)
     shown = f"```sh\n{step[1]}```"
     return f"{shown}\n\n```text\n{printed}```" if step[2] else shown
 

@@ -193,7 +193,7 @@ def _summary_lines(diff: Comparison) -> Iterator[str]:
     yield f"tensors: {', '.join(parts) or 'none'}"
     if totals is not None:
         yield (
-            f"weights: {_share(totals.num_changed, totals)} of the changed tensors' differ: "
+            f"weights in the changed tensors: {_share(totals.num_changed, totals)} differ, "
             f"{_count(totals.num_zeroed)} zeroed, {_count(totals.num_regrown)} regrown"
         )
         yield (
@@ -252,7 +252,7 @@ def _file_lines(file: FileDiff) -> Iterator[str]:
 
 
 def _share(count: int | None, totals: ChangeTotals) -> str:
-    return "a share not measured" if count is None else f"{count:,} of {totals.num_elements:,}"
+    return "a number that cannot be told" if count is None else f"{count:,} of {totals.num_elements:,}"
 
 
 def _count(count: int | None) -> str:

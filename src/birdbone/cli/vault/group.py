@@ -14,6 +14,7 @@ from birdbone.cli.vault.merging import merge
 from birdbone.cli.vault.noting import notes
 from birdbone.cli.vault.querying import query, retention
 from birdbone.cli.vault.refs import branch, grant, protect, switch, tag
+from birdbone.cli.vault.remotes import clone, fetch, heal, pull, push, remote
 from birdbone.cli.vault.reverting import revert, reverts
 from birdbone.cli.vault.upkeep import fsck, gc, verify
 
@@ -48,6 +49,12 @@ vault.command()(grant)
 vault.command()(verify)
 vault.command()(fsck)
 vault.command()(gc)
+vault.command()(heal)
+vault.add_typer(remote, name="remote")
+vault.command()(push)
+vault.command()(fetch)
+vault.command()(pull)
+vault.command()(clone)
 vault.command("import")(import_)
 vault.command()(export)
 vault.command("hash")(hash_files)

@@ -19,10 +19,11 @@ from birdbone.cli.vault.work import (
     open_store,
     open_work,
 )
+from birdbone.core import Workspace
 from birdbone.vault.artefacts import checkout
 from birdbone.vault.branches import describe_head, switch
 from birdbone.vault.errors import BadNameError, NotABranchError, UnknownNameError
-from birdbone.vault.folder import Vault
+from birdbone.vault.folder import Vault, open_vault
 from birdbone.vault.lookup import read_manifest, resolve
 from birdbone.vault.names import BRANCHES, HEAD
 from birdbone.vault.refs import read_head, read_head_before, read_ref
@@ -154,6 +155,16 @@ def with_files(ref: str, change: Callable[[Vault], _Done]) -> tuple[_Done, Moved
     if lost_files(work, head.version):
         return done, _moved(work, branch=head.branch, version=head.version, num_files=None)
     return done, _moved(work, branch=head.branch, version=head.version, num_files=bring(work, head.version))
+
+
+def bring_head(workspace: Workspace) -> Moved:
+    """Return where the files are, after those of `HEAD` were written to the folder of a new workspace."""
+    vault = open_vault(workspace.vault_folder)
+    work = Work(workspace=workspace, vault=vault, folder=workspace.folder.parent, only=None, state=None)
+    head = describe_head(vault)
+    version = resolve(vault, HEAD)
+    check_nothing_lost(work, version)
+    return _moved(work, branch=head.branch, version=version, num_files=bring(work, version))
 
 
 def _moved(

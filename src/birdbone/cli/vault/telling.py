@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from birdbone.cli import words
@@ -112,3 +112,18 @@ def report_in_lines(error: VaultError, *, as_json: bool) -> None:
         report(error, as_json=True, is_debug=False)
     else:
         talk(f"error [{error.code}] {error.message}\nhint: {error.hint}")
+
+
+@contextlib.contextmanager
+def transfer(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Give what shows on a terminal how many bytes are done; nothing elsewhere."""
+    console = talk_console()
+    if not console.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), DownloadColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
