@@ -28,7 +28,7 @@ def repository_files() -> list[Path]:
 
 @pytest.fixture(scope="session")
 def cli_commands() -> dict[str, set[str]]:
-    """The options of each command of `birdbone`, by the command's name; one of a group is named `vault hash`."""
+    """The options of each command of `birdbone`, by the command's name; one of a group is named `vault notes add`."""
     from birdbone.cli import app
 
     return {name: _options_of(command) for name, command in _leaves(typer.main.get_command(app))}
@@ -48,5 +48,5 @@ def _options_of(command: Any) -> set[str]:
 
 def find_command(words: list[str], known: Iterable[str]) -> str:
     """Return the command that the words after `birdbone` name: the longest that is known."""
-    names = [" ".join(words[:count]) for count in (2, 1)]
+    names = [" ".join(words[:count]) for count in (3, 2, 1)]
     return next((name for name in names if name in known), names[-1])

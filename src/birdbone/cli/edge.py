@@ -27,6 +27,8 @@ _SETTINGS = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }
 
+_ASKS_FOR_HELP = "NoArgsIsHelpError"  # of the click that Typer carries inside, which is not to be imported
+
 
 class Door(TyperGroup):
     """The group of all commands. Whatever a command raises leaves as one message, a hint and an exit code."""
@@ -38,6 +40,8 @@ class Door(TyperGroup):
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except (Exception, KeyboardInterrupt) as error:
+            if type(error).__name__ == _ASKS_FOR_HELP:  # a group without a command: its help, as Typer prints it
+                raise
             as_json, is_debug = bool(ctx.meta.get(JSON)), bool(ctx.params.get("debug"))
             raise typer.Exit(report(error, as_json=as_json, is_debug=is_debug)) from error
 

@@ -9,6 +9,10 @@ BirdboneError
     ├── NotAModelError        cli.not_a_model       invalid
     ├── UnreadableValueError  cli.unreadable_value  invalid
     ├── ModelMissingError     cli.model_missing     not_found
+    ├── NoVersionError        cli.no_version        not_found
+    ├── WorkChangedError      cli.work_changed      conflict
+    ├── WorkMovedError        cli.work_moved        conflict
+    ├── BisectRunError        cli.bisect_run        invalid
     ├── NoEditorError         cli.no_editor         unavailable
     ├── DatabaseError         cli.database          unavailable
     ├── NoMemoryError         cli.no_memory         unavailable
@@ -73,6 +77,41 @@ class ModelMissingError(CliError):
 
     code = "cli.model_missing"
     kind: ErrorKind = "not_found"
+
+
+class NoVersionError(CliError):
+    """Nothing was committed on this branch yet."""
+
+    code = "cli.no_version"
+    kind: ErrorKind = "not_found"
+    hint = "`birdbone vault commit -m MESSAGE` makes the first version; `birdbone vault branch` lists the branches."
+
+
+class WorkChangedError(CliError):
+    """Files of the work folder would be overwritten, and no version holds what is in them."""
+
+    code = "cli.work_changed"
+    kind: ErrorKind = "conflict"
+    hint = "Commit them first; or say `--force` to checkout or switch, if what they hold may go."
+
+
+class WorkMovedError(CliError):
+    """The branch moved on since the files of the work folder came from it."""
+
+    code = "cli.work_moved"
+    kind: ErrorKind = "conflict"
+    hint = (
+        "`birdbone vault diff` shows what differs from HEAD. `birdbone vault checkout HEAD` takes what is there now; "
+        "`birdbone vault commit --force` keeps your files on top of it."
+    )
+
+
+class BisectRunError(CliError):
+    """The program of `bisect run` could not judge a version; the answers before it are kept."""
+
+    code = "cli.bisect_run"
+    kind: ErrorKind = "invalid"
+    hint = "Its exit code is 0 for good, 125 for skip, 1 to 127 for bad. Mend it, then call `bisect run` again."
 
 
 class NoEditorError(CliError):

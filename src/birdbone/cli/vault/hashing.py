@@ -1,4 +1,4 @@
-"""Commands on files of weights, without a workspace."""
+"""The command on files of weights that needs no workspace."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import typer
 
 from birdbone.cli.options import AsJson
 
-vault = typer.Typer(help="Work with files of weights.", no_args_is_help=True, rich_markup_mode=None)
 
-
-@vault.command("hash")
 def hash_files(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="A .safetensors, .gguf, .pt, .pth or .bin.")],
     manifest: Annotated[Path, typer.Option(metavar="FILE", help="Where the digests are kept; made if missing.")] = Path(
