@@ -150,7 +150,8 @@ class ObjectTransport:
         if size == 0:
             return b""
         with _explained(path):
-            return bytes(self.files.cat_file(f"{self.root}/{path}", start, None if size is None else start + size))
+            end = None if size is None else start + size
+            return bytes(self.files.cat_file(f"{self.root}/{path}", start=start, end=end))
 
     def write(self, path: str, content: bytes | Path) -> None:
         """Let `path` hold the content; see `Transport`."""
