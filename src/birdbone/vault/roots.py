@@ -1,6 +1,6 @@
 """What must be kept whatever else goes: the versions that a ref, `HEAD`, a note or a bisection names.
 
-What the branches of remotes were last seen at is kept too: a push that went there, or a merge that is to come, needs it.
+Where the branches of remotes were last seen is kept too: a merge that is to come needs it.
 """
 
 from __future__ import annotations
