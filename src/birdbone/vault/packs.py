@@ -298,12 +298,17 @@ def read_index(path: Path) -> tuple[tuple[Place, ...], bool]:
     check = blake3(raw)
     is_whole = head == _MAGIC == tail[-len(_MAGIC) :]
     is_sound = is_whole and check.digest() == tail[8:40] and f"{check.hexdigest()}.pack" == path.name
-    places = (_place(record, path.name) for record in np.frombuffer(raw, _RECORD) if is_sound or _makes_sense(record))
+    places = (
+        _place(record, path.name)
+        for record in np.frombuffer(raw, _RECORD)
+        if is_sound or _makes_sense(record, end=start)
+    )
     return tuple(places), is_sound
 
 
-def _makes_sense(record: np.void) -> bool:
-    return int(record["kind"]) in list(EntryKind) and int(record["width"]) in (1, 2, 4, 8)
+def _makes_sense(record: np.void, *, end: int) -> bool:
+    is_inside = int(record["offset"]) + int(record["stored"]) <= end
+    return is_inside and int(record["kind"]) in list(EntryKind) and int(record["width"]) in (1, 2, 4, 8)
 
 
 def _encode_index(places: Iterable[Place]) -> bytes:
