@@ -5,6 +5,7 @@ import pytest
 
 from birdbone.core.digest import digest_bytes
 from birdbone.vault import (
+    BadNameError,
     DestinationNotEmptyError,
     RefConflictError,
     UnknownNameError,
@@ -260,6 +261,38 @@ def test_a_remote_that_stops_half_way_loses_nothing_and_the_next_push_finishes(v
     copy = clone(url, tmp_path / "copy")
     assert verify(copy).is_sound
     assert content_of(checkout(copy, "main", tmp_path / "out")) == content_of(tmp_path / "after")
+
+
+def test_a_push_that_a_person_stops_leaves_the_remote_in_order(vault, tmp_path, url):
+    make_waves(vault, tmp_path, num_waves=1)
+    push(vault, url, ["main"])
+    commit_wave(vault, tmp_path / "next", weights(1), base="main")
+
+    class Stopped(Counting):
+        def write(self, path, content):
+            if "versions/" in path:
+                raise KeyboardInterrupt
+            super().write(path, content)
+
+    with pytest.raises(KeyboardInterrupt):
+        push(vault, url, wrap=Stopped)
+    assert open_remote(vault, url).table.read().refs == {"refs/heads/main": resolve(vault, "main~1")}
+    assert list(vault.staging.iterdir()) == []
+    assert push(vault, url).num_records == 1
+
+
+def test_a_branch_may_become_a_folder_of_branches(vault, tmp_path):
+    make_waves(vault, tmp_path, num_waves=0)
+    create_branch(vault, "wave")
+    push(vault, str(tmp_path / "far"), ["main", "wave"])
+    copy = clone(str(tmp_path / "far"), tmp_path / "copy")
+    far = open_vault(tmp_path / "far")
+    delete_ref(far, "wave")
+    create_branch(far, "wave/one")
+    with pytest.raises(BadNameError, match="folder of the other"):
+        fetch(copy)
+    fetch(copy, prune=True)
+    assert sorted(tracking_refs(copy)) == ["refs/remotes/origin/main", "refs/remotes/origin/wave/one"]
 
 
 def test_a_clone_that_broke_off_goes_on_when_it_is_made_again(vault, tmp_path, url):

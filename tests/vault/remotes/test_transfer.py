@@ -15,35 +15,53 @@ from birdbone.vault.remotes.transfer import plan_transfer
 from ..checkpoints import content_of, write_model
 from .stores import commit_wave, weights
 
-DIGESTS = [f"b3:{number:064x}" for number in range(1, 7)]
+DIGESTS = [f"b3:{number:064x}" for number in range(1, 5)]
+
+
+def entry(digest, *, below: Place | None = None, width=4, pack="p") -> Place:
+    return Place(
+        digest=digest,
+        pack=pack,
+        offset=0,
+        stored_bytes=1,
+        size_bytes=8,
+        kind=EntryKind.FRAMES,
+        width=width,
+        depth=below.depth + 1 if below else 0,
+        below=below.digest if below else None,
+    )
 
 
 @st.composite
 def stores(draw):
     """Any store that could be: each blob whole, or a change of one that lies less deep, in one of two widths."""
-    places: dict[str, Place] = {}
-    for digest in draw(st.permutations(DIGESTS))[: draw(st.integers(0, 6))]:
-        width = draw(st.sampled_from([2, 4]))
-        below = draw(st.sampled_from([None, *(d for d, place in places.items() if place.width == width)]))
-        places[digest] = Place(
-            digest=digest,
-            pack="p",
-            offset=0,
-            stored_bytes=1,
-            size_bytes=8,
-            kind=EntryKind.FRAMES,
-            width=width,
-            depth=places[below].depth + 1 if below else 0,
-            below=below,
-        )
-    return list(places.values())
+    places: list[Place] = []
+    for digest in draw(st.permutations(DIGESTS))[: draw(st.integers(0, 4))]:
+        width = draw(st.sampled_from([4, 4, 2]))
+        below = draw(st.sampled_from([*(place for place in places if place.width == width), None]))
+        places.append(entry(digest, below=below, width=width))
+    return places
 
 
 def whole(place: Place) -> Place:
-    return Place(
-        digest=place.digest, pack="q", offset=0, stored_bytes=1, size_bytes=8, kind=place.kind, width=place.width,
-        depth=0, below=None,
-    )  # fmt: skip
+    return entry(place.digest, width=place.width, pack="q")
+
+
+def test_an_entry_travels_with_what_it_lies_on_where_that_lies_deeper():
+    base = entry(DIGESTS[0])
+    change, deep = entry(DIGESTS[1], below=base), entry(DIGESTS[0], below=entry(DIGESTS[2]))
+    plan = plan_transfer([DIGESTS[1]], source=Holdings([base, change]), target=Holdings([entry(DIGESTS[2]), deep]))
+    assert plan.as_they_lie == (base, change)
+    plan = plan_transfer([DIGESTS[1]], source=Holdings([base, change]), target=Holdings([base]))
+    assert plan.as_they_lie == (change,)
+
+
+def test_a_blob_travels_whole_where_what_it_lies_on_has_another_width():
+    base = entry(DIGESTS[0])
+    change = entry(DIGESTS[1], below=base)
+    target = Holdings([entry(DIGESTS[0], width=2)])
+    plan = plan_transfer([DIGESTS[1]], source=Holdings([base, change]), target=target)
+    assert (plan.as_they_lie, plan.whole) == ((), (change,))
 
 
 @given(stores(), stores(), stores(), st.data())

@@ -120,7 +120,7 @@ def read_catalogue(vault: Vault, transport: Transport, url: str) -> Catalogue:
 
     A pack whose index is damaged counts for nothing: what it holds is sent there again, and taken from elsewhere.
     """
-    folder = vault.folder / "remotes" / digest_bytes(url.encode())[3:19]
+    folder = index_folder(vault, url)
     there = {name.rpartition("/")[2]: size for name, size in transport.sizes(PACKS).items() if name.endswith(".pack")}
     with explain_write_errors(folder), contextlib.suppress(FileNotFoundError):
         for path in folder.iterdir():
@@ -139,6 +139,11 @@ def read_catalogue(vault: Vault, transport: Transport, url: str) -> Catalogue:
     best = {place.digest: holdings.forms(place.digest)[0] for place in found}
     packs = RemotePacks(vault, transport=transport, places=best)
     return Catalogue(packs=packs, holdings=holdings, broken=tuple(broken))
+
+
+def index_folder(vault: Vault, url: str) -> Path:
+    """Return the folder in which the indexes of a remote's packs are kept; it can be removed at any time."""
+    return vault.folder / "remotes" / digest_bytes(url.encode())[3:19]
 
 
 def _places_of(kept: Path, transport: Transport, size: int) -> Sequence[Place] | None:

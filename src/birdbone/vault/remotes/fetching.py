@@ -365,6 +365,11 @@ def _move_refs(
 ) -> tuple[dict[str, str], list[str]]:
     """Move the refs that tell of a remote, for a caller that holds the lock; return what moved, and tags that stay."""
     moved, kept = {}, []
+    if prune:  # first: a branch that is gone may stand where a new one is to be a folder
+        there = {f"{REMOTES}{name}/{ref.removeprefix(BRANCHES)}" for ref in found.refs}
+        for ref in tracking_refs(vault):
+            if ref.startswith(f"{REMOTES}{name}/") and ref not in there:
+                drop_ref(vault, ref, expected=..., reason=f"fetch: {name} has it no more", author=author, force=True)
     for ref, version in found.refs.items():
         local = full_ref_name(ref if ref.startswith(TAGS) else f"{REMOTES}{name}/{ref.removeprefix(BRANCHES)}")
         now = read_ref(vault, local)
@@ -375,11 +380,6 @@ def _move_refs(
             continue
         swap_ref(vault, local, version, expected=now, reason=f"fetch: {name}", author=author, force=True)
         moved[local] = version
-    if prune:
-        there = {f"{REMOTES}{name}/{ref.removeprefix(BRANCHES)}" for ref in found.refs}
-        for ref in tracking_refs(vault):
-            if ref.startswith(f"{REMOTES}{name}/") and ref not in there:
-                drop_ref(vault, ref, expected=..., reason=f"fetch: {name} has it no more", author=author, force=True)
     return moved, kept
 
 

@@ -108,10 +108,7 @@ def checkout_healing(
         try:
             return HealedCheckout(path=checkout(vault, name, destination), healed=healed)
         except (CorruptObjectError, MissingObjectError) as error:
-            digest = error.fields.get("digest")
-            wanted = [digest] if isinstance(digest, str) and is_digest(digest) else []
-            with contextlib.suppress(VaultError):
-                wanted += read_manifest(vault, name).blobs()
+            wanted = _needed_for(vault, name, error)
             report = heal(vault, wanted, remotes=remotes, wrap=wrap)
             if report.not_healed or not report.healed:
                 left = report.not_healed or tuple(wanted)
@@ -121,6 +118,18 @@ def checkout_healing(
                     failed_remotes=report.failed_remotes,
                 ) from error
             healed |= report.healed
+
+
+def _needed_for(vault: Vault, name: str, error: VaultError) -> list[str]:
+    """Return what a checkout needs: the blobs of its manifest or, where that cannot be read, what the error names.
+
+    An error may name a blob that never was, out of an index that is damaged; so the manifest comes first.
+    """
+    try:
+        return list(read_manifest(vault, name).blobs())
+    except VaultError:
+        digest = error.fields.get("digest")
+        return [digest] if isinstance(digest, str) and is_digest(digest) else []
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,6 +6,7 @@ No credential is ever in it: drivers take them from the environment or from the 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from birdbone.vault.errors import BadNameError, BadRemoteError, UnknownRemoteErr
 from birdbone.vault.folder import Vault, explain_write_errors, hold_lock
 from birdbone.vault.names import REMOTES, full_ref_name
 from birdbone.vault.refs import drop_ref, tracking_refs
+from birdbone.vault.remotes.catalogue import index_folder
 
 PROTOCOLS = ("file", "memory", "s3", "gs", "gcs", "az", "abfs")
 """Kinds of store that a remote may lie in; `file` is a folder. Each of the others can create an object exclusively."""
@@ -75,6 +77,7 @@ def remove_remote(vault: Vault, name: str) -> None:
             if ref.startswith(f"{REMOTES}{name}/"):
                 drop_ref(vault, ref, expected=..., reason="remote: removed", force=True)
         _write(vault, {other: url for other, url in known.items() if other != name})
+    shutil.rmtree(index_folder(vault, known[name]), ignore_errors=True)
 
 
 def list_remotes(vault: Vault) -> dict[str, str]:

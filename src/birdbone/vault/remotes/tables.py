@@ -9,6 +9,9 @@ generation 0 on GCS, the like on Azure). Whoever creates number n+1 after readin
 finds it there reads again. The numbers are the audit of that remote as well: who moved what, when, from where to where,
 each with the digest of the one before. Protection and levels of the refs are not kept there: who may write the bucket
 may move its refs. A store that takes a second create of the same object without an error is refused.
+
+What the tests prove of this: on folders, with processes that race and are killed, all of it; on `memory://`, with
+threads, the journal and its reading; a driver of S3 is not part of them.
 """
 
 from __future__ import annotations

@@ -150,11 +150,12 @@ class ObjectTransport:
         if size == 0:
             return b""
         with _explained(path):
-            return bytes(self.files.cat_file(f"{self.root}/{path}", start, None if size is None else start + size))
+            end = None if size is None else start + size
+            return bytes(self.files.cat_file(f"{self.root}/{path}", start=start, end=end))
 
     def write(self, path: str, content: bytes | Path) -> None:
         """Let `path` hold the content; see `Transport`."""
-        with _explained(path):
+        with _explained(path, may_lack=False):
             if isinstance(content, Path) and content.stat().st_size > _PUT_AT_ONCE_BYTES:
                 self.files.put_file(str(content), f"{self.root}/{path}")
             else:
@@ -213,11 +214,13 @@ _PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs":
 
 
 @contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Turn whatever a driver raises into `RemoteError`, but for a file that is not there."""
+def _explained(path: str, *, may_lack: bool = True) -> Iterator[None]:
+    """Turn whatever a driver raises into `RemoteError`, but for a file that may be not there."""
     try:
         yield
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if not may_lack:
+            raise _failed(path, error) from error
         raise
     except Exception as error:  # each driver has a tree of errors of its own, and not all are an OSError
         raise _failed(path, error) from error
