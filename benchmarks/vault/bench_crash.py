@@ -38,7 +38,6 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from birdbone.vault.remotes import add_remote, list_remotes, push
 
 from birdbone.core import BirdboneError, digest_json
 from birdbone.vault import (
@@ -54,6 +53,7 @@ from birdbone.vault import (
 )
 from birdbone.vault.merging import merge
 from birdbone.vault.packs import PackWriter
+from birdbone.vault.remotes import add_remote, list_remotes, push
 from birdbone.vault.safetensors_file import encode_header
 
 _SHAPE = (64, 128)

@@ -132,24 +132,29 @@ def audit_tip(vault: Vault) -> AuditTip | None:
 def check_chain(lines: Sequence[bytes], *, tips: Sequence[AuditTip]) -> Iterator[AuditFault]:
     """Yield what is wrong with the lines of a log: broken links in their order, then the tips that do not fit."""
     before: str | None = _GENESIS
+    is_unbroken = True
     for number, line in enumerate(lines, start=1):
         entry = parse_entry(line)
         if entry is None:
+            is_unbroken = False
             yield AuditFault(line=number, message="The line is not an entry of the audit in its canonical form.")
         elif before is not None and entry.chain != _chain_value(before, _without_chain(line)):
+            is_unbroken = False
             yield AuditFault(line=number, message="The line is not what was written after the line before it.")
         before = entry.chain if entry else None
     for tip in tips:
-        yield from _check_tip(lines, tip)
+        yield from _check_tip(lines, tip, has_sizes=is_unbroken)
 
 
-def _check_tip(lines: Sequence[bytes], tip: AuditTip) -> Iterator[AuditFault]:
+def _check_tip(lines: Sequence[bytes], tip: AuditTip, *, has_sizes: bool) -> Iterator[AuditFault]:
     if tip.num_lines > len(lines):
         yield AuditFault(line=None, message=f"{tip.num_lines} lines were written; the log has {len(lines)}.")
         return
     entry = parse_entry(lines[tip.num_lines - 1])
     if entry is None or entry.chain != tip.chain:
         yield AuditFault(line=tip.num_lines, message="The log did not end so when it had this many lines.")
+    elif has_sizes and sum(len(line) + 1 for line in lines[: tip.num_lines]) != tip.size_bytes:
+        yield AuditFault(line=tip.num_lines, message=f"The log did not have {tip.size_bytes} bytes up to this line.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

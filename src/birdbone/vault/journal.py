@@ -50,9 +50,17 @@ def read_journal(path: Path, *, offset: int = 0) -> Journal:
             *lines, rest = stream.read().split(b"\n")
     except FileNotFoundError:
         return Journal()
-    if parse_line(rest) is not None:
+    if _begins_with_an_object(rest):  # whole, or damaged behind its end: a crash leaves no more than a part of it
         return Journal(lines=(*lines, rest))
     return Journal(lines=tuple(lines), torn=rest)
+
+
+def _begins_with_an_object(rest: bytes) -> bool:
+    try:
+        value, _ = json.JSONDecoder().raw_decode(rest.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict)
 
 
 def append_line(path: Path, line: bytes, *, torn: bytes = b"") -> int:

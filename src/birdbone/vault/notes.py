@@ -156,9 +156,12 @@ def _read_file(vault: Vault, version: str) -> list[Note]:
 
 def _parse(line: bytes, *, path: Path) -> Note:
     try:
-        return Note.model_validate(parse_line(line))
+        note = Note.model_validate(parse_line(line))
     except ValidationError as error:
         raise CorruptObjectError(f"{path.name} holds a line that is not a note.", hint=_HINT_NOTE) from error
+    if _line_of(note) != line:
+        raise CorruptObjectError(f"{path.name} holds a note that was altered.", hint=_HINT_NOTE)
+    return note
 
 
 def _noted(vault: Vault) -> list[str]:

@@ -9,7 +9,8 @@ tail  = u64 number of records, BLAKE3 of the index, "BBPACK1\n"
 ```
 
 A pack is named by the BLAKE3 of its index, written under another name, flushed and renamed. All numbers are
-little-endian. The entries themselves need no checksum: a blob is checked against its digest each time it is read.
+little-endian. A blob is checked against its digest each time it is read; `check`, the beginning of the BLAKE3 of an
+entry's own bytes, is for `verify`, which also tells of a flipped bit that no reader would miss.
 
 Theory of operation of the cache: a pack never changes under its name, so an index once read stays right; only which
 packs there are can change. `find` asks the folder again when it does not know a digest, and `Packs.find` when a pack
@@ -39,10 +40,12 @@ _TAIL_BYTES = 8 + 32 + len(_MAGIC)
 _RECORD = np.dtype(
     [
         ("digest", "V32"), ("below", "V32"), ("offset", "<u8"), ("stored", "<u8"), ("size", "<u8"),
-        ("kind", "u1"), ("width", "u1"), ("depth", "u1"),
+        ("kind", "u1"), ("width", "u1"), ("depth", "u1"), ("check", "V16"),
     ]
 )  # fmt: skip
 _NOTHING = bytes(32)
+_CHECK_BYTES = 16
+_COPY_BYTES = 8 << 20
 
 
 class EntryKind(IntEnum):
@@ -66,6 +69,8 @@ class Place:
     depth: int
     """How many blobs must be read below it."""
     below: str | None
+    check: bytes
+    """The first 16 bytes of the BLAKE3 of the entry."""
 
 
 @dataclass(slots=True)
@@ -76,6 +81,7 @@ class PackWriter:
     _stream: BinaryIO | None = None
     _path: Path | None = None
     _start: int = 0
+    _check: blake3 = field(default_factory=blake3)
     _places: dict[str, Place] = field(default_factory=dict)
 
     def begin(self) -> None:
@@ -87,11 +93,13 @@ class PackWriter:
             self._start = len(_MAGIC)
         self._stream.seek(self._start)
         self._stream.truncate()
+        self._check = blake3()
 
     def write(self, part: bytes | memoryview) -> None:
         """Append to the entry that was begun."""
         assert self._stream is not None, "begin comes first"
         self._stream.write(part)
+        self._check.update(part)
 
     def end(
         self, digest: str, *, size_bytes: int, kind: EntryKind, width: int = 1, depth: int = 0, below: str | None = None
@@ -109,6 +117,7 @@ class PackWriter:
             width=width,
             depth=depth,
             below=below,
+            check=self._check.digest(length=_CHECK_BYTES),
         )
         self._places[digest] = place
         self._start = end
@@ -196,6 +205,13 @@ class Packs:
         if len(found) != size:
             raise CorruptObjectError(f"Pack {place.pack} is cut short.", digest=place.digest)
         return found
+
+    def is_whole(self, place: Place) -> bool:
+        """Return whether the bytes of an entry are those that were written, whatever they stand for."""
+        check = blake3()
+        for offset in range(0, place.stored_bytes, _COPY_BYTES):
+            check.update(self.read(place, offset, min(_COPY_BYTES, place.stored_bytes - offset)))
+        return check.digest(length=_CHECK_BYTES) == place.check
 
     def _stream(self, pack: str) -> BinaryIO:
         with self._lock:
@@ -318,6 +334,7 @@ def _encode_index(places: Iterable[Place]) -> bytes:
             place.kind,
             place.width,
             place.depth,
+            place.check,
         )
         for place in places
     ]
@@ -336,4 +353,5 @@ def _place(record: np.void, pack: str) -> Place:
         width=int(record["width"]),
         depth=int(record["depth"]),
         below=None if below == _NOTHING else f"b3:{below.hex()}",
+        check=bytes(record["check"]),
     )

@@ -319,7 +319,7 @@ def _check_exists(vault: Vault, full: str, version: str) -> None:
 
 
 def _read_text(path: Path) -> str:
-    return path.read_bytes().decode("utf-8", "replace").strip()
+    return path.read_bytes().decode("utf-8", "replace").removesuffix("\n")
 
 
 def _read_head_file(vault: Vault) -> str:
@@ -330,7 +330,7 @@ def _read_head_file(vault: Vault) -> str:
 
 
 def _branch_in(content: str) -> str:
-    branch = content.removeprefix("ref:").strip()
+    branch = content.removeprefix("ref: ")
     try:
         return full_ref_name(branch)
     except BadNameError as error:

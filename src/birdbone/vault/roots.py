@@ -1,6 +1,6 @@
 """What must be kept whatever else goes: the versions that a ref, `HEAD`, a note or a bisection names.
 
-What the branches of remotes were last seen at is kept too: a push that went there, or a merge that is to come, needs it.
+What the branches of remotes were last seen at is kept too: a push that went there needs it, or a merge that is to come.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def read_catalogue(vault: Vault, transport: Transport, url: str) -> Catalogue:
     there = {name.rpartition("/")[2]: size for name, size in transport.sizes(PACKS).items() if name.endswith(".pack")}
     with explain_write_errors(folder), contextlib.suppress(FileNotFoundError):
         for path in folder.iterdir():
-            if path.name not in there:
+            if path.name not in there and not path.name.startswith("."):
                 path.unlink()
     found: list[Place] = []
     broken: list[str] = []

@@ -40,7 +40,7 @@ from birdbone.vault.records import Manifest, Version
 from birdbone.vault.refs import drop_ref, move_ref, read_head, read_ref, refs, set_head, swap_ref, tracking_refs
 from birdbone.vault.remotes.catalogue import Catalogue, Holdings, check_has, local_holdings
 from birdbone.vault.remotes.pushing import record_path
-from birdbone.vault.remotes.remote import Remote, open_remote
+from birdbone.vault.remotes.remote import Remote, check_is_there, open_remote
 from birdbone.vault.remotes.settings import add_remote, check_url, list_remotes
 from birdbone.vault.remotes.tables import RemoteRefs
 from birdbone.vault.remotes.transfer import Progress, Report, plan_transfer, receive_blobs, with_chunks
@@ -208,6 +208,7 @@ def clone(
     is_fresh = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_fresh and not _is_broken_off(folder, url):
         raise DestinationNotEmptyError(f"{folder} is there already.", path=str(folder))
+    check_is_there(url, wrap=wrap)
     vault = open_vault(folder)
     add_remote(vault, ORIGIN, url)
     found = fetch(vault, author=author, progress=progress, wrap=wrap).remote

@@ -27,6 +27,7 @@ from birdbone.vault.packs import Packs
 from birdbone.vault.refs import read_head, read_ref, swap_ref
 from birdbone.vault.remotes.catalogue import PACKS, local_holdings
 from birdbone.vault.remotes.remote import Remote, open_remote
+from birdbone.vault.remotes.settings import url_of
 from birdbone.vault.remotes.tables import RefChange, RemoteRefs
 from birdbone.vault.remotes.transfer import Progress, Report, plan_transfer, send_blobs, with_chunks
 from birdbone.vault.remotes.transport import Wrap, unsealed
@@ -73,6 +74,7 @@ def push(
         RemoteError: the remote failed half-way; push again.
         UnsafeRemoteError: the remote cannot promise that no ref is lost; see `tables`.
     """
+    url_of(vault, remote)
     tips = _tips(vault, refs)
     opened = open_remote(vault, remote, make=True, wrap=wrap)
     found = opened.table.read()

@@ -52,9 +52,21 @@ def open_remote(vault: Vault, remote: str, *, make: bool = False, wrap: Wrap = u
     return Remote(vault=vault, url=url, name=name, transport=transport, table=JournalTable(transport))
 
 
+def check_is_there(url: str, *, wrap: Wrap = unsealed) -> None:
+    """Do nothing if a store lies at a URL.
+
+    Raises:
+        UnknownRemoteError: nothing does.
+    """
+    try:
+        wrap(open_transport(url)).read(_FORMAT_FILE)
+    except FileNotFoundError as error:
+        raise UnknownRemoteError(f"There is no store at {url}.", url=url) from error
+
+
 def _open_folder(folder: Path, vault: Vault, *, make: bool) -> Vault:
     if not make and not (folder / _FORMAT_FILE).is_file():
-        raise UnknownRemoteError(f"There is no store in {folder}.", path=str(folder))
+        raise UnknownRemoteError(f"There is no store at {folder}.", path=str(folder))
     return Vault(folder=open_vault(folder).folder, lock_timeout_seconds=vault.lock_timeout_seconds)
 
 

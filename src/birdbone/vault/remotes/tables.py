@@ -184,8 +184,7 @@ class JournalTable:
                 refs={**(state.refs if state else {}), **{change.ref: change.new for change in changes}},
                 nonce=secrets.token_hex(8),
             )
-            path = f"{_JOURNAL}/{following.number:012d}.json"
-            if self.transport.create(path, canonical_line(following.model_dump(mode="json"))):
+            if self.transport.create(_path_of(following.number), _bytes_of(following)):
                 return True
         raise VaultBusyError(f"{_MAX_TRIES} times another writer moved a ref of the remote first.")
 
@@ -201,11 +200,30 @@ class JournalTable:
         if not names:
             return None, None
         content = self.transport.read(names[-1])
-        try:
-            state = RefState.model_validate_json(content)
-        except (ValidationError, BadNameError) as error:
-            raise RemoteDamagedError(f"{names[-1]} of the remote does not hold refs.", path=names[-1]) from error
+        state = _parse(content)
+        if state is None or names[-1] != _path_of(state.number):
+            raise RemoteDamagedError(f"{names[-1]} of the remote is damaged: its refs were not used.", path=names[-1])
         return state, digest_bytes(content)
+
+
+def _path_of(number: int) -> str:
+    return f"{_JOURNAL}/{number:012d}.json"
+
+
+def _bytes_of(state: RefState) -> bytes:
+    """Return a state as it is kept: one line of JSON, and a line with the digest of that, since its name has none."""
+    line = canonical_line(state.model_dump(mode="json"))
+    return line + b"\n" + digest_bytes(line).encode() + b"\n"
+
+
+def _parse(content: bytes) -> RefState | None:
+    line, _, digest = content.partition(b"\n")
+    if digest != digest_bytes(line).encode() + b"\n":
+        return None
+    try:
+        return RefState.model_validate_json(line)
+    except (ValidationError, BadNameError):
+        return None
 
 
 def _check(change: RefChange, found: str | None) -> None:
