@@ -22,7 +22,7 @@ from birdbone.cli import app
 
 PAGE = Path(__file__).with_name("vault.md")
 BEGIN, END = "<!-- tour -->", "<!-- end of tour -->"
-HOME = "/home/ann"
+HOME = "~"
 _PROGRAM = re.compile(r"^```python\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 _STEP = re.compile(r"^```sh\n(.*?)^```$(\n\n^```text\n.*?^```$)?", flags=re.MULTILINE | re.DOTALL)
 

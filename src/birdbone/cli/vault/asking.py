@@ -23,6 +23,8 @@ from birdbone.vault.query import (
     take_snapshot,
 )
 
+_MAX_CELL = 32
+
 
 def ask(text: str, *, order: str, limit: int | None, columns: str | None, every: bool, as_json: bool) -> list[Match]:
     """Return the versions that match; a query that is wrong ends the command, its place shown by a caret."""
@@ -72,7 +74,10 @@ def _cell(name: str, value: object) -> str:
     text = str(value)
     if text.startswith("b3:"):
         return short_digest(text)
-    return _moment(text) if name == "time" else plain(next(iter(text.splitlines()), ""))
+    if name == "time":
+        return _moment(text)
+    line = plain(next(iter(text.splitlines()), ""))
+    return line if len(line) <= _MAX_CELL else f"{line[: _MAX_CELL - 1]}…"
 
 
 def _moment(text: str) -> str:

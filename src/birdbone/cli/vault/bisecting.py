@@ -64,9 +64,10 @@ def run(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Test each version by a program: 0 good, 125 skip, 1 to 127 bad.
+    """Test each version by a program: 0 good, 125 skip, else bad.
 
     Each version is checked out to a folder for the moment; its path stands where `{}` does in COMMAND, else at the end.
+    An exit code above 127 stops.
     """
     from birdbone.cli.vault import halving
     from birdbone.cli.vault.work import open_store
@@ -87,11 +88,11 @@ def status(as_json: AsJson = False) -> None:
 
 
 @bisect.command("reset")
-def reset() -> None:
+def reset(as_json: AsJson = False) -> None:
     """Forget what was said of versions."""
     from birdbone.cli import output
     from birdbone.cli.vault.work import open_store
     from birdbone.vault.bisect import reset_bisection
 
     reset_bisection(open_store())
-    output.talk("no bisection is under way")
+    output.print_json({"is_under_way": False}) if as_json else output.talk("no bisection is under way")

@@ -27,6 +27,8 @@ def import_(
 
     done = exchanging.bring_in(source, message=message, kind=kind, author=author)
     output.print_json(done.to_dict()) if as_json else output.print_line(done.in_words())
+    if not done.is_new:
+        raise typer.Exit(1)
 
 
 def export(

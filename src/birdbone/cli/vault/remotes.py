@@ -22,6 +22,7 @@ _Url = Annotated[
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it: origin is what others begin from.")],
     url: _Url,
+    as_json: AsJson = False,
 ) -> None:
     """Give a place a name; nothing is asked of it."""
     from birdbone.cli import output
@@ -29,7 +30,8 @@ def add(
     from birdbone.cli.vault.work import open_store
     from birdbone.vault.remotes import add_remote
 
-    output.print_line(f"{name} is {add_remote(open_store(), name, sending.store_at(url))}")
+    kept = add_remote(open_store(), name, sending.store_at(url))
+    output.print_json({name: kept}) if as_json else output.print_line(f"{name} is {kept}")
 
 
 @remote.command("list")
@@ -49,14 +51,18 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @remote.command("remove")
-def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="The remote.")]) -> None:
+def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="The remote.")], as_json: AsJson = False) -> None:
     """Forget a remote; what lies there stays."""
     from birdbone.cli import output
     from birdbone.cli.vault.work import open_store
-    from birdbone.vault.remotes import remove_remote
+    from birdbone.vault.remotes import list_remotes, remove_remote
 
-    remove_remote(open_store(), name)
-    output.print_line(f"forgot {name}; what lies there is as it was")
+    vault = open_store()
+    remove_remote(vault, name)
+    if as_json:
+        output.print_json(list_remotes(vault))
+    else:
+        output.print_line(f"forgot {name}; what lies there is as it was")
 
 
 def push(
@@ -119,7 +125,7 @@ def heal(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch what is damaged or missing; exit code 1 if some stays so."""
+    """Fetch what is damaged here; 1 if some stays so."""
     from birdbone.cli import output
     from birdbone.cli.vault import sending
 

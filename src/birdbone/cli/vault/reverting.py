@@ -101,6 +101,7 @@ def answer(
     word: Annotated[str, typer.Argument(metavar="ANSWER", help="approve or deny")],
     message: Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Why.")],
     author: Author = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say yes or no to a revert that rules ask for."""
     from birdbone.cli import output
@@ -108,7 +109,10 @@ def answer(
     from birdbone.cli.vault.work import open_store
 
     found = undoing.answer(open_store(), decision, word, reason=message, by=author)
-    output.print_line(f"{word}: {found}; `birdbone vault revert --auto RULES` acts on it")
+    if as_json:
+        output.print_json({"id": found, "answer": word})
+    else:
+        output.print_line(f"{word}: {found[3:13]}; `birdbone vault revert --auto RULES` acts on it")
 
 
 @reverts.command("cancel")
@@ -116,10 +120,12 @@ def cancel(
     revert_id: Annotated[str, typer.Argument(metavar="REVERT", help="Its id, or its first six digits.")],
     message: Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Why.")] = "cancelled",
     author: Author = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take back a revert that waits for a time."""
     from birdbone.cli import output
     from birdbone.cli.vault import undoing
     from birdbone.cli.vault.work import open_store
 
-    output.print_line(f"cancelled {undoing.cancel(open_store(), revert_id, reason=message, by=author)}")
+    found = undoing.cancel(open_store(), revert_id, reason=message, by=author)
+    output.print_json({"id": found, "state": "cancelled"}) if as_json else output.print_line(f"cancelled {found[3:13]}")

@@ -55,7 +55,7 @@ def version_lines(version: Version, names: Sequence[str] = ()) -> list[str]:
     ]
     return [
         f"version {version.id.removeprefix('b3:')[:40]}{decoration}",
-        *(f"{name:<8}{plain(value)}" for name, value in facts if value),
+        *(f"{name:<9}{plain(value)}" for name, value in facts if value),
         "",
         *(f"    {_clipped(plain(line))}".rstrip() for line in version.message.splitlines()),
     ]

@@ -24,6 +24,7 @@ from birdbone.vault.records import Version
 from birdbone.vault.refs import ref_target
 from birdbone.vault.reverting import (
     AtTime,
+    Judgement,
     RevertOrder,
     answer_decision,
     apply_plan,
@@ -143,14 +144,14 @@ def answer(vault: Vault, name: str, word: str, *, reason: str, by: str | None) -
     approves = word == "approve"
     now = dt.datetime.now(dt.UTC)
     answer_decision(vault, found, answer="approve" if approves else "deny", by=identify(by), reason=reason, now=now)
-    return short_digest(found)
+    return found
 
 
 def cancel(vault: Vault, name: str, *, reason: str, by: str | None) -> str:
     """Return the id of the revert that was cancelled. Raises what `cancel_revert` does."""
     found = _one(name, (record.id for record in scheduled_reverts(vault) if record.state == "waiting"), what="revert")
     cancel_revert(vault, found, now=dt.datetime.now(dt.UTC), by=identify(by), reason=reason)
-    return short_digest(found)
+    return found
 
 
 def _order(request: Request) -> RevertOrder:
@@ -224,9 +225,14 @@ def _by_rules(request: Request, *, is_dry_run: bool) -> Undone:
     return Undone(data=data, told=tuple(told))
 
 
-def _finding_lines(judgement: Any) -> Iterator[str]:
+def _finding_lines(judgement: Judgement) -> Iterator[str]:
+    """Yield what each rule found that had a figure to judge, then the rules that had none."""
     for finding in judgement.findings:
-        yield f"  {finding.rule}: {finding.status.replace('_', ' ')}: {finding.reason}"
+        if finding.status not in ("not_measured", "fired"):
+            yield f"  {finding.rule}: {finding.status.replace('_', ' ')}: {finding.reason}"
+    unmeasured = [finding.rule for finding in judgement.findings if finding.status == "not_measured"]
+    if unmeasured:
+        yield f"  nothing measured for: {', '.join(unmeasured)}"
 
 
 def _version_lines(request: Request, version: Version, moved: Moved | None) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from birdbone.cli.options import AsJson
 from birdbone.cli.vault.options import DryRun
 
 _SetAside = Annotated[
-    bool, typer.Option("--set-aside", help="Move damaged objects out of the way; a push or put brings them back.")
+    bool,
+    typer.Option("--set-aside", help="Move damaged objects out of the way; storing the same again mends the vault."),
 ]
 
 
