@@ -23,7 +23,7 @@ from blake3 import blake3
 
 from birdbone.core.digest import digest_file
 from birdbone.vault.codec.low_rank import LowRankUpdate
-from birdbone.vault.errors import BadNameError, DestinationNotEmptyError, UnsupportedFileError
+from birdbone.vault.errors import BadNameError, DestinationNotEmptyError, SourceChangedError, UnsupportedFileError
 from birdbone.vault.folder import Vault, explain_write_errors
 from birdbone.vault.lookup import read_manifest
 from birdbone.vault.names import check_kind, check_relative_path
@@ -154,11 +154,18 @@ def _put(vault: Vault, files: list[tuple[str, Path]], *, kind: str, hints: _Hint
 
 def _put_one(batch: BlobBatch, path: str, source: Path, hints: _Hints) -> TensorFile | PlainFile:
     with source.open("rb") as stream:
-        size_bytes = os.fstat(stream.fileno()).st_size
+        before = os.fstat(stream.fileno())
         if path.endswith(".safetensors"):
-            return _put_tensors(batch, stream, path=path, size_bytes=size_bytes, hints=hints)
-        blob = batch.put_chunked(Extent(stream=stream, name=path, offset=0, size_bytes=size_bytes))
-        return PlainFile(path=path, size_bytes=size_bytes, digest=blob.digest, sha256=blob.sha256)
+            file: TensorFile | PlainFile = _put_tensors(
+                batch, stream, path=path, size_bytes=before.st_size, hints=hints
+            )
+        else:
+            blob = batch.put_chunked(Extent(stream=stream, name=path, offset=0, size_bytes=before.st_size))
+            file = PlainFile(path=path, size_bytes=before.st_size, digest=blob.digest, sha256=blob.sha256)
+        after = os.fstat(stream.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise SourceChangedError(f"{path} changed while it was being stored.", path=path)
+    return file
 
 
 def _put_tensors(batch: BlobBatch, stream: BinaryIO, *, path: str, size_bytes: int, hints: _Hints) -> TensorFile:

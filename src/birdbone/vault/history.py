@@ -16,7 +16,8 @@ from birdbone.vault.errors import BadRecordError, MissingObjectError, RefConflic
 from birdbone.vault.folder import Vault, hold_lock
 from birdbone.vault.loading import load_version
 from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_range
-from birdbone.vault.objects import missing_blobs, put_record
+from birdbone.vault.objects import missing_blobs, needed_blobs, put_record
+from birdbone.vault.packs import Packs
 from birdbone.vault.permissions import identify
 from birdbone.vault.records import Lineage, Version, canonical_json
 from birdbone.vault.refs import Expected, read_ref, ref_target, swap_ref
@@ -161,6 +162,8 @@ def _check_complete(vault: Vault, artefact: str) -> None:
         raise MissingObjectError(f"The store has no artefact {artefact}.", digest=artefact) from error
     if missing := missing_blobs(vault, blobs):
         raise MissingObjectError(f"Artefact {artefact} lacks its blob {missing[0]}.", digest=missing[0])
+    with Packs(vault) as packs:
+        needed_blobs(packs, blobs)  # what they are changes of, too
 
 
 def _same_step(

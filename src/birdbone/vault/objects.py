@@ -44,7 +44,16 @@ from birdbone.vault.errors import (
 )
 from birdbone.vault.folder import ObjectKind, Vault, explain_write_errors, sync_folder
 from birdbone.vault.names import is_digest
-from birdbone.vault.packs import EntryKind, Packs, PackWriter, all_places, find
+from birdbone.vault.packs import (
+    EntryKind,
+    Packs,
+    PackWriter,
+    all_places,
+    find,
+    find_known,
+    forms_of,
+    refresh_index,
+)
 
 CHUNKED_FROM_BYTES = 1 << 18
 """A file of this size is cut into chunks, so that a later one which shares most of it costs little."""
@@ -156,6 +165,7 @@ class BlobBatch:
 
     def __post_init__(self) -> None:
         """Make ready; no file is made before there is something to write."""
+        refresh_index(self.vault)
         self._writer = PackWriter(self.vault)
         self._packs = Packs(self.vault)
         self._pool = ThreadPoolExecutor(num_threads(), thread_name_prefix="vault")
@@ -227,22 +237,27 @@ class BlobBatch:
         """Return whether the blob is there, and make it young, so that a garbage collection leaves it alone."""
         if self._writer.has(digest):
             return True
-        place = find(self.vault, digest)
-        return place is not None and place.size_bytes == size_bytes and _touch(self.vault.packs / place.pack)
+        place = find_known(self.vault, digest)
+        if place is not None and not _touch(self.vault.packs / place.pack):
+            place = find(self.vault, digest, refresh=True)  # a garbage collection moved it
+            if place is not None and not _touch(self.vault.packs / place.pack):
+                return False
+        return place is not None and place.size_bytes == size_bytes
 
     def _write(self, source: Source, digest: str) -> None:
         shape = source.shape
-        below = self._openable(shape, source.data.size_bytes)
-        if below is not None and self._write_frames(source, digest, below=below):
-            return
+        below = self._openable(shape, digest, source.data.size_bytes)
+        with contextlib.suppress(MissingObjectError, CorruptObjectError):  # what lies below is damaged: do without it
+            if below is not None and self._write_frames(source, digest, below=below):
+                return
         self._write_frames(source, digest, below=None)
 
-    def _openable(self, shape: Shape, size_bytes: int) -> BlobReader | None:
+    def _openable(self, shape: Shape, digest: str, size_bytes: int) -> BlobReader | None:
         """Return the blob below, if it can be read and its chain is not too long yet."""
-        if shape.below is None or size_bytes == 0:
+        if shape.below in (None, digest) or size_bytes == 0:
             return None
         with contextlib.suppress(MissingObjectError, CorruptObjectError):
-            reader = open_blob(self._packs, shape.below)
+            reader = open_blob(self._packs, str(shape.below))
             same_form = reader.place.size_bytes == size_bytes and reader.place.width == shape.width
             if same_form and reader.place.depth + 1 < _MAX_CHAIN:
                 return reader
@@ -356,8 +371,9 @@ def has_object(vault: Vault, kind: ObjectKind, digest: str) -> bool:
 
 def missing_blobs(vault: Vault, sizes: Mapping[str, int]) -> list[str]:
     """Return those of the blobs, given with their sizes, that the store lacks or holds with another size."""
-    places = {place.digest: place.size_bytes for place in all_places(vault)}
-    return [digest for digest, size_bytes in sizes.items() if places.get(digest) != size_bytes]
+    refresh_index(vault)
+    places = {digest: find_known(vault, digest) for digest in sizes}
+    return [digest for digest, place in places.items() if place is None or place.size_bytes != sizes[digest]]
 
 
 def needed_blobs(packs: Packs, digests: Iterable[str]) -> set[str]:
@@ -372,10 +388,10 @@ def needed_blobs(packs: Packs, digests: Iterable[str]) -> set[str]:
         digest = waiting.pop()
         if digest not in needed:
             needed.add(digest)
-            place = packs.find(digest)
-            waiting += [place.below] if place.below else []
-            if place.kind is EntryKind.CHUNKS:
-                waiting += [chunk for chunk, _ in read_chunks(packs, place)]
+            forms = forms_of(packs.vault, digest) or (packs.find(digest),)
+            waiting += [place.below for place in forms if place.below]
+            if forms[0].kind is EntryKind.CHUNKS:
+                waiting += [chunk for chunk, _ in read_chunks(packs, packs.find(digest))]
     return needed
 
 

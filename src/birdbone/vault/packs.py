@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import secrets
 import threading
 from collections.abc import Iterable
@@ -44,6 +45,7 @@ _RECORD = np.dtype(
     ]
 )  # fmt: skip
 _NOTHING = bytes(32)
+_MANY_FILES = 256
 _CHECK_BYTES = 16
 _COPY_BYTES = 8 << 20
 
@@ -102,9 +104,21 @@ class PackWriter:
         self._check.update(part)
 
     def end(
-        self, digest: str, *, size_bytes: int, kind: EntryKind, width: int = 1, depth: int = 0, below: str | None = None
+        self,
+        digest: str,
+        *,
+        size_bytes: int,
+        kind: EntryKind,
+        width: int = 1,
+        depth: int = 0,
+        below: str | None = None,
+        check: bytes | None = None,
     ) -> Place:
-        """End the entry: from now on it is the blob `digest`."""
+        """End the entry: from now on it is the blob `digest`.
+
+        Args:
+            check: of an entry that was copied, the check that it had, so that damage stays to be found.
+        """
         assert self._stream is not None, "begin comes first"
         end = self._stream.tell()
         place = Place(
@@ -117,7 +131,7 @@ class PackWriter:
             width=width,
             depth=depth,
             below=below,
-            check=self._check.digest(length=_CHECK_BYTES),
+            check=check or self._check.digest(length=_CHECK_BYTES),
         )
         self._places[digest] = place
         self._start = end
@@ -138,11 +152,13 @@ class PackWriter:
 
     def abort(self) -> None:
         """Drop what was not finished."""
-        if self._stream is not None and self._path is not None:
-            self._stream.close()
-            with contextlib.suppress(FileNotFoundError):
-                self._path.unlink()
+        stream, path = self._stream, self._path
         self._stream, self._path, self._places = None, None, {}
+        if stream is not None and path is not None:
+            with contextlib.suppress(OSError):  # on a full disk, closing tries once more to write
+                stream.close()
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
 
     def _seal(self, stream: BinaryIO, path: Path) -> str:
         index = _encode_index(self._places[digest] for digest in sorted(self._places))
@@ -216,18 +232,36 @@ class Packs:
     def _stream(self, pack: str) -> BinaryIO:
         with self._lock:
             if pack not in self._open:
+                if len(self._open) == _MANY_FILES:
+                    _allow_more_files()
                 self._open[pack] = (self.vault.packs / pack).open("rb")
             return self._open[pack]
 
 
+def _allow_more_files() -> None:
+    """Let this process open as many files as the system allows it: a store may have more packs than the usual 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def find(vault: Vault, digest: str, *, refresh: bool = False) -> Place | None:
     """Return where a blob lies, or None; `refresh` looks into the folder even if the blob is known."""
-    index = _index_of(vault)
-    place = None if refresh else index.get(digest)
-    if place is None:
-        index.refresh()
-        place = index.get(digest)
-    return place
+    found = find_known(vault, digest)
+    if refresh or found is None:
+        _index_of(vault).refresh()
+        found = find_known(vault, digest)
+    return found
+
+
+def find_known(vault: Vault, digest: str) -> Place | None:
+    """Return where a blob lies as far as this process knows; the folder is not looked into."""
+    return next(iter(_index_of(vault).forms(digest)), None)
+
+
+def forms_of(vault: Vault, digest: str) -> tuple[Place, ...]:
+    """Return every form of a blob that this process knows of, the one that is read with least work first."""
+    return _index_of(vault).forms(digest)
 
 
 def all_places(vault: Vault) -> list[Place]:
@@ -237,6 +271,11 @@ def all_places(vault: Vault) -> list[Place]:
     return sorted(
         (place for places in index.by_pack.values() for place in places), key=lambda place: (place.pack, place.offset)
     )
+
+
+def refresh_index(vault: Vault) -> None:
+    """Look which packs there are now."""
+    _index_of(vault).refresh()
 
 
 def forget_index(vault: Vault) -> None:
@@ -258,11 +297,11 @@ class _Index:
         self.folder = folder
         self.by_pack: dict[str, tuple[Place, ...]] = {}
         self.broken: set[str] = set()
-        self._by_digest: dict[str, Place] = {}
+        self._by_digest: dict[str, tuple[Place, ...]] = {}
         self._lock = threading.Lock()
 
-    def get(self, digest: str) -> Place | None:
-        return self._by_digest.get(digest)
+    def forms(self, digest: str) -> tuple[Place, ...]:
+        return self._by_digest.get(digest, ())
 
     def refresh(self) -> None:
         with self._lock:
@@ -271,11 +310,11 @@ class _Index:
                 return
             self.broken &= there
             self.by_pack = {name: self.by_pack[name] if name in self.by_pack else self._read(name) for name in there}
-            known: dict[str, Place] = {}
+            known: dict[str, tuple[Place, ...]] = {}
             for places in self.by_pack.values():
-                for place in places:  # of two forms of a blob, the one that is read with less work
-                    other = known.get(place.digest)
-                    known[place.digest] = place if other is None or place.depth < other.depth else other
+                for place in places:
+                    others = known.get(place.digest)
+                    known[place.digest] = (place,) if others is None else tuple(sorted((*others, place), key=_by_work))
             self._by_digest = known
 
     def _read(self, name: str) -> tuple[Place, ...]:
@@ -286,6 +325,10 @@ class _Index:
         if not is_sound:
             self.broken.add(name)
         return places
+
+
+def _by_work(place: Place) -> tuple[int, str, int]:
+    return place.depth, place.pack, place.offset
 
 
 _indexes: dict[Path, _Index] = {}

@@ -5,16 +5,17 @@ Tensors that the store holds are named, not copied; only new content is written.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from birdbone.vault.errors import UnknownNameError
+from birdbone.vault.errors import BadRecordError, UnknownNameError
 from birdbone.vault.folder import Vault
 from birdbone.vault.lookup import read_manifest
 from birdbone.vault.names import check_relative_path
 from birdbone.vault.objects import BlobBatch, Content, Shape, Source, put_record
 from birdbone.vault.records import Manifest, PlainFile, TensorEntry, TensorFile, canonical_json
-from birdbone.vault.safetensors_file import TensorForm, element_width, encode_header
+from birdbone.vault.safetensors_file import DTYPE_BITS, TensorForm, element_width, encode_header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ def recompose(
     Raises:
         UnknownNameError: a tensor to take away is not there, or it is not told to which file a new one goes.
         BadNameError: the path of a new file leaves the artefact.
+        BadRecordError: the bytes of a new tensor do not fit its dtype and shape.
         MissingObjectError: the store lacks a blob that an entry names (at `commit`).
     """
     manifest = read_manifest(vault, artefact)
@@ -118,6 +120,10 @@ def _entry(
 ) -> TensorEntry:
     if isinstance(change, TensorEntry):
         return change.model_copy(update={"name": name})
+    if 8 * len(change.content) != math.prod(change.shape) * DTYPE_BITS.get(change.dtype, -1):
+        raise BadRecordError(
+            f"Tensor {name!r} of dtype {change.dtype} and shape {change.shape} cannot have {len(change.content)} bytes."
+        )
     is_alike = before is not None and (before.dtype, before.shape) == (change.dtype, change.shape)
     shape = Shape(width=element_width(change.dtype), below=before.digest if before is not None and is_alike else None)
     blob = batch.put(Source(data=Content(content=change.content, name=name), shape=shape))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue, field_validator
@@ -88,6 +89,9 @@ class Manifest(Strict):
         paths = [file.path for file in files]
         if paths != sorted(set(paths)):
             raise BadNameError("The paths of a manifest are not unique and in order.")
+        folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
+        if clash := folders.intersection(paths):
+            raise BadNameError(f"{min(clash)!r} would be a file and a folder of the artefact.", path=min(clash))
         return files
 
     @property

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from blake3 import blake3
 
 from birdbone.vault.blobs import open_blob
-from birdbone.vault.codec.frames import encode_whole
+from birdbone.vault.codec.frames import BLOCK_BYTES, encode_whole
 from birdbone.vault.codec.planes import shrinks
 from birdbone.vault.folder import Vault, explain_write_errors, sync_folder
-from birdbone.vault.packs import EntryKind, Packs, PackWriter, Place, all_places, find
+from birdbone.vault.packs import EntryKind, Packs, PackWriter, Place, all_places, forms_of
 
 _COPY_BYTES = 8 << 20
-_RAW_SHARE = 0.95  # an entry this near to the size of its blob is raw
+_WORTH = 0.95  # a raw blob that shrinks to less than this is worth writing again
+_GROUP_BYTES = 2 << 30  # of old packs are made anew at a time: as much room is needed before it is won
 _MANY_PACKS = 64
 _SMALL_PACK_BYTES = 64 << 20
 
@@ -37,12 +38,14 @@ class RepackPlan:
     """What their entries take, and entries that another form of the same blob stands before."""
     cold: frozenset[str]
     """Blobs that are raw, are not read in a hurry, and would shrink."""
+    ages: Mapping[str, int]
+    """When each pack was last put into or found useful, in nanoseconds: one that became young since stays."""
 
 
 def plan_repack(packs: Packs, names: Collection[str], *, needed: Collection[str], hot: Collection[str]) -> RepackPlan:
     """Return what is to be done with the packs `names` so that what is `needed` stays, and only `hot` stays raw."""
     places = [place for place in all_places(packs.vault) if place.pack in names]
-    dropped = [place for place in places if place.digest not in needed or _is_second(packs.vault, place)]
+    dropped = [place for place in places if place.digest not in needed or _is_second(packs, place)]
     cold = [place for place in places if place.digest in needed and place.digest not in hot and _is_cold(packs, place)]
     small = [name for name in names if (packs.vault.packs / name).stat().st_size < _SMALL_PACK_BYTES]
     crowd = small if len(small) > _MANY_PACKS else []
@@ -51,20 +54,35 @@ def plan_repack(packs: Packs, names: Collection[str], *, needed: Collection[str]
         dead=tuple(sorted({place.digest for place in dropped if place.digest not in needed})),
         dropped_bytes=sum(place.stored_bytes for place in dropped),
         cold=frozenset(place.digest for place in cold),
+        ages={name: (packs.vault.packs / name).stat().st_mtime_ns for name in names},
     )
 
 
 def repack(packs: Packs, plan: RepackPlan, *, needed: Collection[str]) -> int:
     """Carry a plan out and return how many bytes the store became smaller by."""
-    before = sum((packs.vault.packs / name).stat().st_size for name in plan.packs)
-    made = _write_anew(
-        packs,
-        plan.packs,
-        keep=lambda place: place.digest in needed and not _is_second(packs.vault, place),
-        cold=plan.cold,
-    )
-    _unlink(packs.vault, (name for name in plan.packs if name != made))
-    return before - ((packs.vault.packs / made).stat().st_size if made else 0)
+    alive = {place.pack for place in all_places(packs.vault) if place.digest in needed}
+    freed = _unlink(packs.vault, [name for name in plan.packs if name not in alive], plan.ages)
+    for group in _groups(packs.vault, [name for name in plan.packs if name in alive]):
+        made = _write_anew(
+            packs, group, keep=lambda place: place.digest in needed and not _is_second(packs, place), cold=plan.cold
+        )
+        freed += _unlink(packs.vault, [name for name in group if name != made], plan.ages)
+        freed -= (packs.vault.packs / made).stat().st_size if made and made not in group else 0
+    return freed
+
+
+def _groups(vault: Vault, names: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the packs in groups that are not too large together, the smallest first."""
+    group: list[str] = []
+    total = 0
+    for size, name in sorted(((vault.packs / name).stat().st_size, name) for name in names):
+        if group and total + size > _GROUP_BYTES:
+            yield group
+            group, total = [], 0
+        group.append(name)
+        total += size
+    if group:
+        yield group
 
 
 def drop_entries(packs: Packs, places: Iterable[Place], *, also: Iterable[str] = ()) -> None:
@@ -113,6 +131,7 @@ def _copy(packs: Packs, writer: PackWriter, place: Place) -> None:
         width=place.width,
         depth=place.depth,
         below=place.below,
+        check=place.check,
     )
 
 
@@ -134,24 +153,35 @@ def _write_cold(packs: Packs, writer: PackWriter, place: Place) -> bool:
     return True
 
 
-def _is_second(vault: Vault, place: Place) -> bool:
-    """Return whether another form of the blob stands before this one."""
-    best = find(vault, place.digest)
-    return best is not None and (best.pack, best.offset) != (place.pack, place.offset)
+def _is_second(packs: Packs, place: Place) -> bool:
+    """Return whether another form of the blob, whose bytes are whole, stands before this one."""
+    forms = forms_of(packs.vault, place.digest)
+    if len(forms) < 2:
+        return False
+    best = next((form for form in forms if packs.is_whole(form)), forms[0])
+    return (best.pack, best.offset) != (place.pack, place.offset)
 
 
 def _is_cold(packs: Packs, place: Place) -> bool:
     """Return whether a blob lies raw and would shrink."""
-    is_raw = place.kind is EntryKind.FRAMES and place.below is None
-    if not is_raw or place.stored_bytes < _RAW_SHARE * place.size_bytes or not place.size_bytes:
+    num_blocks = -(-place.size_bytes // BLOCK_BYTES)
+    raw_bytes = place.size_bytes + 5 * num_blocks + 4  # a byte of form and four of size a block, and no update
+    if place.kind is not EntryKind.FRAMES or place.stored_bytes != raw_bytes or not num_blocks:
         return False
     reader = open_blob(packs, place.digest, place=place)
-    return shrinks(reader.block(reader.num_blocks // 2), to=_RAW_SHARE)
+    return shrinks(reader.block(reader.num_blocks // 2), to=_WORTH)
 
 
-def _unlink(vault: Vault, names: Iterable[str]) -> None:
+def _unlink(vault: Vault, names: Iterable[str], ages: Mapping[str, int]) -> int:
+    """Take packs away but for those that became young meanwhile, and return their bytes."""
+    freed = 0
     with explain_write_errors(vault.packs):
         for name in names:
+            path = vault.packs / name
             with contextlib.suppress(FileNotFoundError):
-                (vault.packs / name).unlink()
+                found = path.stat()
+                if found.st_mtime_ns == ages[name]:
+                    path.unlink()
+                    freed += found.st_size
         sync_folder(vault.packs)
+    return freed

@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,12 +111,15 @@ def collect_garbage(
     """
     with hold_lock(vault), Packs(vault) as packs:
         reach = _Reach()
-        for root in {*root_versions(vault), *_recently_left(vault, days=keep_undone_days)}:
-            _mark(vault, root, reach)
-        needed = needed_blobs(packs, reach.blobs)
         cutoff = time.time() - grace_seconds
+        for root in root_versions(vault):
+            _mark(vault, root, reach)
+        for root in {*_recently_left(vault, days=keep_undone_days), *_young_versions(vault, younger_than=cutoff)}:
+            with contextlib.suppress(MissingObjectError):  # an earlier collection was told to keep less of these
+                _mark(vault, root, reach)
         records = list(_unreached_records(vault, reach, older_than=cutoff))
-        old_packs = [path.name for path in vault.packs.glob("*.pack") if path.stat().st_mtime < cutoff]
+        old_packs = {path.name for path in vault.packs.glob("*.pack") if path.stat().st_mtime < cutoff}
+        needed = needed_blobs(packs, reach.blobs) | _needed_by_young(packs, old_packs)
         hot = set(_blobs_at_refs(packs)) if compress else needed
         plan = plan_repack(packs, old_packs, needed=needed, hot=hot)
         freed = plan.dropped_bytes
@@ -165,6 +168,23 @@ def _faults(vault: Vault) -> Iterator[str]:
                     needed_blobs(packs, [blob])
                 except VaultError as error:
                     yield f"{ref}: {error.message}"
+
+
+def _young_versions(vault: Vault, *, younger_than: float) -> Iterator[str]:
+    for version in list_objects(vault, "versions"):
+        with contextlib.suppress(FileNotFoundError):
+            if path_of(vault, "versions", version).stat().st_mtime >= younger_than:
+                yield version
+
+
+def _needed_by_young(packs: Packs, old_packs: Collection[str]) -> set[str]:
+    """Return the blobs of packs that are young, and all that these are read by: somebody is about to commit them."""
+    needed: set[str] = set()
+    for place in all_places(packs.vault):
+        if place.pack not in old_packs:
+            with contextlib.suppress(MissingObjectError, CorruptObjectError):
+                needed |= needed_blobs(packs, [place.digest])
+    return needed
 
 
 def _recently_left(vault: Vault, *, days: float) -> Iterator[str]:
@@ -222,7 +242,7 @@ def _is_sound(packs: Packs, place: Place) -> bool:
 
 def _leftovers(vault: Vault, *, older_than: float) -> Iterator[Path]:
     records = (path for kind in RECORD_KINDS for path in (vault.objects / kind).glob("*/.*"))
-    for path in (*vault.staging.iterdir(), *records, *vault.refs.rglob(".*")):
+    for path in (*vault.staging.rglob("*"), *records, *vault.refs.rglob(".*")):
         if path.is_file() and path.stat().st_mtime < older_than:
             yield path
 

@@ -28,7 +28,10 @@ class LowRankUpdate:
     scale: float
 
     def __post_init__(self) -> None:
-        """Check that the shapes belong together."""
+        """Check that the shapes belong together, and take the factors as they are stored: float32, row by row."""
+        object.__setattr__(self, "a", np.ascontiguousarray(self.a, np.float32))
+        object.__setattr__(self, "b", np.ascontiguousarray(self.b, np.float32))
+        object.__setattr__(self, "scale", float(self.scale))
         if self.a.ndim != 2 or self.b.ndim != 2 or self.a.shape[0] != self.b.shape[1]:
             raise ValueError(f"a of shape {self.a.shape} and b of shape {self.b.shape} are no (R, I) and (O, R)")
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -120,12 +121,14 @@ def with_chunks(wanted: Iterable[str], *, packs: Packs, holdings: Holdings) -> l
 
 @dataclass(frozen=True, slots=True)
 class Outbox(Vault):
-    """A store whose finished packs stay in staging: those that are to be sent away."""
+    """A store whose finished packs lie in a folder of their own: those that are to be sent away."""
+
+    sending: Path = Path()
 
     @property
     def packs(self) -> Path:
         """Folder of the packs that were finished."""
-        return self.staging
+        return self.sending
 
 
 def send_blobs(
@@ -136,9 +139,9 @@ def send_blobs(
     Raises:
         CorruptObjectError, MissingObjectError: an entry is damaged here; it was not sent, nor what comes after it.
     """
-    outbox = Outbox(vault.folder)
     sent = 0
-    with Packs(vault) as packs:
+    with Packs(vault) as packs, tempfile.TemporaryDirectory(dir=vault.staging, prefix="outbox-") as sending:
+        outbox = Outbox(vault.folder, sending=Path(sending))
         for batch in _batches(plan.places):
             writer = PackWriter(outbox)
             try:
