@@ -9,8 +9,8 @@ parent kills it by SIGKILL after a delay drawn from the time that such a loop ta
 store; after each it opens the store, finds every acknowledged version in the history of its branch, checks the newest
 and one other out against the bytes that were put (they follow from the version's message), and verifies the whole
 store at the end. (2) The same loop in this process, with `os.fsync`, `os.replace` or a pack's write raising ENOSPC or
-EIO at its n-th call, for every n until a whole loop passes: the error must be one of ours or an OSError, and then the
-same checks hold. A kill loses no page cache: loss of power is not shown by this.
+EIO at its n-th call, for n from 1 on (from 20 on not every one) until two loops pass: the error must be one of ours
+or an OSError, and then the same checks hold. A kill loses no page cache: loss of power is not shown by this.
 Peer: none.
 
 Run: `python benchmarks/vault/bench_crash.py [--kills 200] [--seed 0]`. Prints one JSON row.
@@ -59,6 +59,7 @@ from birdbone.vault.safetensors_file import encode_header
 _SHAPE = (64, 128)
 _NUM_TENSORS = 4
 _SIDE_EVERY, _GARBAGE_EVERY, _PUSH_EVERY = 4, 3, 2
+_LOOPS_A_FAULT = 2
 _LOOPS_A_KILL = 3.0  # the longest delay before a kill, in loops of the child
 
 
@@ -165,6 +166,7 @@ def _kill_often(folder: Path, settings: argparse.Namespace) -> dict[str, Any]:
         first += 8
         lost_now, torn_now = _check(folder, acknowledged)
         lost, torn = lost + lost_now, torn + torn_now
+        print(f"killed {first // 8} times: {lost} lost, {torn} torn, {refused} refused", file=sys.stderr)
     return {
         "num_kills": settings.kills,
         "num_acknowledged": sum(map(len, acknowledged.values())),
@@ -208,36 +210,44 @@ def _reads_right(vault: Vault, version: Any, out: Path) -> bool:
 
 
 def _fail_everywhere(folder: Path) -> dict[str, Any]:
-    folder.mkdir(parents=True)
     tally: Counter[str] = Counter()
-    acknowledged: dict[str, list[str]] = {"main": [], "side": [], "remote": []}
-    first = 0
     for target in ("fsync", "replace", "write"):
         for code in (errno.ENOSPC, errno.EIO):
-            for call in range(1, 10_000):
-                with _failing(target, call, code) as state:
-                    outcome = _try_work(folder, first, acknowledged)
-                tally[outcome] += 1
-                first += 2
-                lost, torn = _check(folder, acknowledged)
-                tally["lost"] += lost
-                tally["torn"] += torn
-                if not state["has_failed"]:
-                    break
+            where = folder / f"{target}-{code}"
+            where.mkdir(parents=True)
+            tally.update(_fail_at_each_call(where, target, code))
+            tally["unsound"] += not verify(open_vault(where / "store")).is_sound
+            print(f"faults of {target}, {os.strerror(code)}: {dict(tally)}", file=sys.stderr)
     return {
-        "num_faults": tally["explained"] + tally["other"] + tally["survived"],
+        "num_faults": tally["explained"] + tally["os_error"] + tally["other"],
         "num_faults_explained": tally["explained"],
         "num_faults_as_os_errors": tally["os_error"],
         "num_other_errors": tally["other"],
         "num_lost_after_faults": tally["lost"],
         "num_torn_after_faults": tally["torn"],
-        "is_sound_after_faults": verify(open_vault(folder / "store")).is_sound,
+        "num_stores_unsound_after_faults": tally["unsound"],
     }
+
+
+def _fail_at_each_call(folder: Path, target: str, code: int) -> Counter[str]:
+    tally: Counter[str] = Counter()
+    acknowledged: dict[str, list[str]] = {"main": [], "side": [], "remote": []}
+    first, call = 0, 1
+    while True:
+        with _failing(target, call, code) as state:
+            tally[_try_work(folder, first, acknowledged)] += 1
+        lost, torn = _check(folder, acknowledged)
+        tally["lost"] += lost
+        tally["torn"] += torn
+        if not state["has_failed"]:
+            return tally
+        first += _LOOPS_A_FAULT
+        call += 1 + call // 20  # every call at first, then ever fewer: a collection of garbage copies many entries
 
 
 def _try_work(folder: Path, first: int, acknowledged: dict[str, list[str]]) -> str:
     try:
-        _work(folder, first=first, count=2, say=lambda ref, version: acknowledged[ref].append(version))
+        _work(folder, first=first, count=_LOOPS_A_FAULT, say=lambda ref, version: acknowledged[ref].append(version))
     except BirdboneError:
         return "explained"
     except OSError:

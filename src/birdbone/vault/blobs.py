@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from blake3 import blake3
 
 from birdbone.vault.codec.frames import BLOCK_BYTES, decode_frame
 from birdbone.vault.codec.low_rank import FLOAT_DTYPES, LowRankUpdate, add_low_rank
 from birdbone.vault.codec.planes import Cursor, Elements, planes
-from birdbone.vault.errors import CorruptObjectError
+from birdbone.vault.errors import CorruptObjectError, MissingObjectError
 from birdbone.vault.packs import EntryKind, Packs, Place
 
 MAX_DEPTH = 32
@@ -94,6 +95,19 @@ def read_blocks(packs: Packs, digest: str, *, place: Place | None = None) -> Ite
     for reader in readers:
         for index in range(reader.num_blocks):
             yield reader.block(index).data.cast("B")
+
+
+def is_sound(packs: Packs, place: Place) -> bool:
+    """Return whether the bytes of an entry are those that were written, can be read, and are those of its blob."""
+    check = blake3()
+    try:
+        if not packs.is_whole(place):
+            return False
+        for piece in read_blocks(packs, place.digest, place=place):
+            check.update(piece)
+    except (CorruptObjectError, MissingObjectError):
+        return False
+    return f"b3:{check.hexdigest()}" == place.digest
 
 
 def read_chunks(packs: Packs, place: Place) -> list[tuple[str, int]]:

@@ -11,9 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blake3 import blake3
-
-from birdbone.vault.blobs import read_blocks, read_chunks
+from birdbone.vault.blobs import is_sound, read_chunks
 from birdbone.vault.errors import CorruptObjectError, MissingObjectError, VaultError
 from birdbone.vault.folder import RECORD_KINDS, ObjectKind, Vault, explain_write_errors, hold_lock
 from birdbone.vault.lookup import read_manifest, read_version
@@ -227,17 +225,10 @@ def _damaged(vault: Vault, places: Sequence[Place]) -> list[Place]:
 
 
 def _is_sound(packs: Packs, place: Place) -> bool:
-    check = blake3()
     try:
-        if not packs.is_whole(place):
-            return False
-        for piece in read_blocks(packs, place.digest, place=place):
-            check.update(piece)
-    except (CorruptObjectError, MissingObjectError):
-        return False
+        return is_sound(packs, place)
     except FileNotFoundError:
         return True  # collected as garbage beside us
-    return f"b3:{check.hexdigest()}" == place.digest
 
 
 def _leftovers(vault: Vault, *, older_than: float) -> Iterator[Path]:

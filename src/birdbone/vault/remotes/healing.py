@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from birdbone.vault.artefacts import checkout
-from birdbone.vault.blobs import read_chunks
+from birdbone.vault.blobs import is_sound, read_chunks
 from birdbone.vault.errors import (
     CorruptObjectError,
     MissingObjectError,
@@ -32,7 +32,7 @@ from birdbone.vault.remotes.catalogue import Catalogue
 from birdbone.vault.remotes.fetching import fetch_record, store_record
 from birdbone.vault.remotes.remote import Remote, open_remote
 from birdbone.vault.remotes.settings import list_remotes
-from birdbone.vault.remotes.transfer import is_sound, store_whole
+from birdbone.vault.remotes.transfer import store_whole
 from birdbone.vault.remotes.transport import Wrap, unsealed
 from birdbone.vault.repack import drop_entries
 from birdbone.vault.roots import root_versions

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from blake3 import blake3
 
-from birdbone.vault.blobs import read_blocks, read_chunks
+from birdbone.vault.blobs import is_sound, read_blocks, read_chunks
 from birdbone.vault.codec.frames import BLOCK_BYTES, encode_whole
 from birdbone.vault.errors import CorruptObjectError, MissingObjectError, RemoteDamagedError
 from birdbone.vault.folder import Vault, explain_write_errors
@@ -213,17 +213,6 @@ def write_whole(packs: Packs, writer: PackWriter, place: Place, *, width: int | 
             return True
     writer.begin()
     return False
-
-
-def is_sound(packs: Packs, place: Place) -> bool:
-    """Return whether an entry can be read and its bytes are those of its blob."""
-    check = blake3()
-    try:
-        for piece in read_blocks(packs, place.digest, place=place):
-            check.update(piece)
-    except (CorruptObjectError, MissingObjectError):
-        return False
-    return f"b3:{check.hexdigest()}" == place.digest
 
 
 def _pack_one(packs: Packs, writer: PackWriter, place: Place, *, is_whole: bool) -> None:
