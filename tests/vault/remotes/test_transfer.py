@@ -29,6 +29,7 @@ def entry(digest, *, below: Place | None = None, width=4, pack="p") -> Place:
         width=width,
         depth=below.depth + 1 if below else 0,
         below=below.digest if below else None,
+        check=bytes(16),
     )
 
 
