@@ -1,14 +1,26 @@
 """Versions as changes of others: small, followed link by link, and never other bytes than were put."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdbone.vault import checkout, collect_garbage, commit, log, open_vault, put_folder, read_manifest, verify
+from birdbone.vault import (
+    MissingObjectError,
+    checkout,
+    collect_garbage,
+    commit,
+    log,
+    open_vault,
+    put_folder,
+    read_manifest,
+    verify,
+)
 from birdbone.vault.codec.low_rank import LowRankUpdate, add_low_rank
 from birdbone.vault.objects import read_object
-from birdbone.vault.packs import all_places, find
+from birdbone.vault.packs import all_places, find, forget_index
 
 from .checkpoints import content_of, tensors, write_model
 
@@ -130,3 +142,73 @@ def test_a_large_file_is_cut_so_that_a_later_one_costs_what_differs(vault, tmp_p
         assert content_of(checkout(vault, artefact, tmp_path / f"out-{name}")) == content_of(tmp_path / name)
         (file,) = read_manifest(vault, artefact).files
         assert read_object(vault, "blobs", file.digest) == (tmp_path / name / "model.pt").read_bytes()
+
+
+def test_what_somebody_is_about_to_commit_keeps_what_it_lies_on(vault, tmp_path, dense):
+    base = put_folder(vault, model_of(tmp_path / "dense", dense), kind="model")
+    for path in vault.packs.iterdir():
+        os.utime(path, (0, 0))
+    folder = model_of(tmp_path / "wave", pruned(dense, 0.1))
+    artefact = put_folder(vault, folder, kind="model", base=base)
+    collect_garbage(vault, dry_run=False, grace_seconds=60)
+    commit(vault, artefact, ref="main", message="in time")
+    assert content_of(checkout(vault, "main", tmp_path / "out")) == content_of(folder)
+
+
+def test_a_version_whose_blob_lies_on_nothing_is_not_committed(vault, tmp_path, dense):
+    base = put_folder(vault, model_of(tmp_path / "dense", dense), kind="model")
+    first = {path.name for path in vault.packs.iterdir()}
+    artefact = put_folder(vault, model_of(tmp_path / "wave", pruned(dense, 0.1)), kind="model", base=base)
+    (vault.packs / first.pop()).rename(tmp_path / "gone")
+    with pytest.raises(MissingObjectError):
+        commit(vault, artefact, ref="main", message="without its base")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.float32])
+def test_factors_of_any_dtype_are_taken_as_they_are_stored(vault, tmp_path, dense, dtype):
+    rng = np.random.default_rng(1)
+    update = LowRankUpdate(a=rng.standard_normal((2, SHAPE[1])).astype(dtype), b=np.ones((SHAPE[0], 2), dtype), scale=1)
+    healed = add_low_rank(dense.view(np.uint32), update, dtype="F32").view(np.float32)
+    base = put_folder(vault, model_of(tmp_path / "dense", dense), kind="model")
+    folder = model_of(tmp_path / "healed", healed)
+    artefact = put_folder(vault, folder, kind="model", base=base, updates={"weights": update})
+    assert find(vault, read_manifest(vault, artefact).tensors()["weights"].digest).below is not None
+    assert content_of(checkout(vault, artefact, tmp_path / "out")) == content_of(folder)
+
+
+def test_a_base_that_cannot_be_read_is_done_without(vault, tmp_path, dense):
+    base = put_folder(vault, model_of(tmp_path / "dense", dense), kind="model")
+    place = find(vault, read_manifest(vault, base).tensors()["weights"].digest)
+    content = bytearray((vault.packs / place.pack).read_bytes())
+    content[place.offset] = 77  # a form that there is not
+    (vault.packs / place.pack).write_bytes(content)
+    folder = model_of(tmp_path / "wave", pruned(dense, 0.1))
+    artefact = put_folder(vault, folder, kind="model", base=base)
+    assert content_of(checkout(vault, artefact, tmp_path / "out")) == content_of(folder)
+
+
+def test_a_second_collection_of_garbage_has_nothing_left_to_write(vault, tmp_path, dense):
+    put_waves(vault, tmp_path, dense, num_waves=3)
+    collect_garbage(vault, dry_run=False, grace_seconds=-1)
+    before = {path: path.stat().st_ino for path in vault.packs.iterdir()}
+    assert collect_garbage(vault, dry_run=False, grace_seconds=-1).size_bytes == 0
+    assert {path: path.stat().st_ino for path in vault.packs.iterdir()} == before
+
+
+def test_of_two_forms_of_a_blob_the_whole_one_stays(vault, tmp_path, dense):
+    model = model_of(tmp_path / "dense", dense)
+    artefact = put_folder(vault, model, kind="model")
+    commit(vault, artefact, ref="main", message="first")
+    (pack,) = vault.packs.iterdir()
+    aside = pack.rename(tmp_path / "aside")
+    (model / "more").write_bytes(b"other index, other name")
+    forget_index(vault)
+    commit(vault, put_folder(vault, model, kind="model"), ref="main", message="again")
+    aside.rename(pack)
+    place = find(vault, read_manifest(vault, artefact).tensors()["weights"].digest, refresh=True)
+    content = bytearray((vault.packs / place.pack).read_bytes())
+    content[place.offset + 500] ^= 1
+    (vault.packs / place.pack).write_bytes(content)
+    collect_garbage(vault, dry_run=False, grace_seconds=-1)
+    assert content_of(checkout(vault, artefact, tmp_path / "out"))["model.safetensors"]
+    assert verify(vault).is_sound
