@@ -221,3 +221,14 @@ def test_an_unknown_side_is_said(vault, put, tmp_path):
     with pytest.raises(UnknownNameError):
         write_diff_bundle(vault, put("one", w=float32(1.0)), "nobody", tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_the_cosine_of_a_tensor_with_a_much_smaller_one_is_not_rounding(vault, tmp_path):
+    before, after = np.full(15, 6e-8, np.float16), np.zeros(15, np.float16)
+    after[0] = 6
+    old, new = (
+        put_folder(vault, write_model(tmp_path / side, w=tensor_of(array, "F16")), kind="model")
+        for side, array in (("one", before), ("two", after))
+    )
+    (diff,) = diff_tensors(vault, old, new)
+    assert diff.cosine == pytest.approx(1 / np.sqrt(15), rel=1e-9)

@@ -136,6 +136,14 @@ def _gather(items: Iterable[Any], key: Callable[[Any], _Key]) -> dict[_Key, list
     return groups
 
 
+def _product(tensor: TensorDiff) -> float | None:
+    """Return the inner product of a tensor before and after; of a tensor of zeros it is 0."""
+    if tensor.l2_before is None or tensor.l2_after is None:
+        return None
+    norms = tensor.l2_before * tensor.l2_after
+    return norms * tensor.cosine if tensor.cosine is not None else None if norms else 0.0
+
+
 def _totals(members: Sequence[TensorDiff]) -> dict[str, Any]:
     squares = _total([None if t.l2 is None else t.l2**2 for t in members])
     squares_before = _total([None if t.l2_before is None else t.l2_before**2 for t in members])
@@ -143,8 +151,9 @@ def _totals(members: Sequence[TensorDiff]) -> dict[str, Any]:
     num_elements = sum(t.num_elements for t in members)
     zero_before, zero_after = _total([t.num_zero_before for t in members]), _total([t.num_zero_after for t in members])
     num_zeroed = _total([t.num_zeroed for t in members])
-    is_known = squares is not None and squares_before is not None and squares_after is not None
-    found = cosine(squares_before, squares_after, squares) if is_known else None
+    product = _total([_product(t) for t in members])
+    is_known = product is not None and squares_before is not None and squares_after is not None
+    found = cosine(squares_before, squares_after, product) if is_known else None
     return {
         "num_tensors": len(members),
         "num_elements": num_elements,

@@ -1,7 +1,7 @@
 """The sums behind every figure of two tensors, in one pass over the bytes of both.
 
-Symbols: b before, a after. The inner product comes from <a, b> = (|a|^2 + |b|^2 - |a - b|^2) / 2, which saves a product
-and is off by rounding only.
+Symbols: b before, a after. Trap: the inner product does not come from |a|^2 + |b|^2 - |a - b|^2, which would save a
+product; where one tensor is much the smaller, what is left of that difference is rounding.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class ElementSums:
     squares_difference: float = 0.0
     squares_before: float = 0.0
     squares_after: float = 0.0
+    product: float = 0.0
 
     @property
     def zeroed(self) -> int:
@@ -70,6 +71,7 @@ def _add_piece(sums: ElementSums, old: memoryview, new: memoryview, *, dtypes: t
     with np.errstate(invalid="ignore", over="ignore"):
         sums.squares_before += _inner(before, before)
         sums.squares_after += _inner(after, after)
+        sums.product += _inner(before, after)
         after -= before
         sums.squares_difference += _inner(after, after)
 
@@ -87,8 +89,7 @@ def _inner(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
     return float(np.einsum("i,i->", left, right))  # not `dot`: a BLAS would start threads for it
 
 
-def cosine(squares_before: float, squares_after: float, squares_difference: float) -> float | None:
+def cosine(squares_before: float, squares_after: float, product: float) -> float | None:
     """Return <a, b> / (|a| |b|); None if a norm is zero or a sum is not finite."""
     norms = math.sqrt(squares_before) * math.sqrt(squares_after)
-    product = 0.5 * (squares_before + squares_after - squares_difference)
     return product / norms if norms and math.isfinite(product / norms) else None

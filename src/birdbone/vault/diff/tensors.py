@@ -176,7 +176,7 @@ def _diff_tensor(
 
 
 def _figures(sums: ElementSums) -> dict[str, Any]:
-    found = cosine(sums.squares_before, sums.squares_after, sums.squares_difference)
+    found = cosine(sums.squares_before, sums.squares_after, sums.product)
     return {
         "num_changed": sums.changed,
         "num_zeroed": sums.zeroed,
