@@ -5,7 +5,6 @@ linear, SLERP, task arithmetic, TIES, DARE and DELLA merges (`maths`), which any
 Needs: the vault's store and records, NumPy. No torch.
 """
 
-from birdbone.vault.merging.ancestry import lowest_common_ancestors
 from birdbone.vault.merging.changes import Change
 from birdbone.vault.merging.plan import KeyedFile, MergePlan, plan_merge
 from birdbone.vault.merging.strategies import StrategyRule, parse_strategy
@@ -19,7 +18,6 @@ __all__ = [
     "MergeResult",
     "StrategyRule",
     "decide",
-    "lowest_common_ancestors",
     "merge",
     "parse_strategy",
     "plan_merge",

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from birdbone.vault.ancestry import lowest_common_ancestors
 from birdbone.vault.errors import UnmergeableError, UnrelatedHistoriesError
 from birdbone.vault.folder import Vault
 from birdbone.vault.lookup import read_manifest, resolve
-from birdbone.vault.merging.ancestry import lowest_common_ancestors
 from birdbone.vault.merging.changes import Change, compare
 from birdbone.vault.merging.json_keys import compare_keys, parse_object
 from birdbone.vault.objects import read_object
@@ -117,7 +117,7 @@ class _Sides:
 
 
 def _common_ancestors(vault: Vault, ours: str, theirs: str) -> tuple[str, ...]:
-    bases = lowest_common_ancestors(vault, resolve(vault, ours), resolve(vault, theirs))
+    bases = tuple(sorted(lowest_common_ancestors(vault, resolve(vault, ours), resolve(vault, theirs))))
     if not bases:
         raise UnrelatedHistoriesError(f"{ours} and {theirs} have no common ancestor.", ours=ours, theirs=theirs)
     return bases

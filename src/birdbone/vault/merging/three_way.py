@@ -19,11 +19,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from birdbone.vault.ancestry import lowest_common_ancestors
 from birdbone.vault.errors import MergeConflictError, UnmergeableError
 from birdbone.vault.folder import Vault
 from birdbone.vault.history import commit
 from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_artefact
-from birdbone.vault.merging.ancestry import lowest_common_ancestors
 from birdbone.vault.merging.changes import Change, State, What
 from birdbone.vault.merging.json_keys import join
 from birdbone.vault.merging.maths import Array
@@ -120,7 +120,7 @@ def merge(
     rules = parse_strategies(strategies)
     full = ref_target(vault, ref)
     our_id, their_id = resolve(vault, full), resolve(vault, theirs)
-    common = lowest_common_ancestors(vault, our_id, their_id)
+    common = tuple(sorted(lowest_common_ancestors(vault, our_id, their_id)))
     if common == (their_id,):
         return MergeResult(outcome="up_to_date", version=our_id, artefact=_artefact(vault, our_id), bases=common)
     if common == (our_id,) and allow_fast_forward:
