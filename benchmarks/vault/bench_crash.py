@@ -51,10 +51,10 @@ from birdbone.vault import (
     read_ref,
     verify,
 )
+from birdbone.vault.formats.safetensors import encode_header
 from birdbone.vault.merging import merge
-from birdbone.vault.packs import PackWriter
 from birdbone.vault.remotes import add_remote, list_remotes, push
-from birdbone.vault.safetensors_file import encode_header
+from birdbone.vault.store.packs import PackWriter
 
 _SHAPE = (64, 128)
 _NUM_TENSORS = 4

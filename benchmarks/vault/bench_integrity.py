@@ -40,12 +40,12 @@ from birdbone.vault import (
     put_folder,
     verify,
 )
-from birdbone.vault.audit import verify_audit
-from birdbone.vault.codec.low_rank import LowRankUpdate
+from birdbone.vault.formats.safetensors import DTYPE_BITS, encode_header
 from birdbone.vault.merging import merge
-from birdbone.vault.notes import add_note
-from birdbone.vault.packs import forget_index
-from birdbone.vault.safetensors_file import DTYPE_BITS, encode_header
+from birdbone.vault.refs.audit import verify_audit
+from birdbone.vault.refs.notes import add_note
+from birdbone.vault.store.codec.low_rank import LowRankUpdate
+from birdbone.vault.store.packs import forget_index
 
 Tensor = tuple[str, tuple[int, ...], bytes]
 _PATTERNS = {  # zero, minus zero, a denormal, infinities, quiet and signalling NaNs with a payload, all ones

@@ -39,7 +39,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdbone.core import digest_json
-from birdbone.vault.merging.maths import draw_bits, merge_dare, merge_slerp, merge_ties
+from birdbone.vault.merging.keeping import draw_bits
+from birdbone.vault.merging.maths import merge_dare, merge_slerp, merge_ties
 
 Array = NDArray[Any]
 HERE = Path(__file__).resolve().parent

@@ -24,12 +24,12 @@ with atheris.instrument_imports(include=["birdbone.vault"]):
     import numpy as np
     from pydantic import ValidationError
 
-    from birdbone.vault.codec.frames import decode_frame
     from birdbone.vault.errors import VaultError
-    from birdbone.vault.gguf_file import read_gguf_layout
-    from birdbone.vault.packs import read_index
+    from birdbone.vault.formats.gguf import read_gguf_layout
+    from birdbone.vault.formats.safetensors import read_layout
     from birdbone.vault.records import Manifest, Version
-    from birdbone.vault.safetensors_file import read_layout
+    from birdbone.vault.store.codec.frames import decode_frame
+    from birdbone.vault.store.packs import read_index
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="birdbone-fuzz-"))
 _BELOW = np.random.default_rng(0).standard_normal(64).astype(np.float32).view(np.uint32)

@@ -25,7 +25,7 @@ from birdbone.compress.streams import Streams, advance, mean_relative_error, ope
 from birdbone.models import Architecture, LoadedModel, run_block
 from birdbone.train import FitConfig
 from birdbone.train.loop import fit
-from birdbone.vault.codec.low_rank import LowRankUpdate, add_low_rank
+from birdbone.vault.store.codec.low_rank import LowRankUpdate, add_low_rank
 
 _BATCH_SIZE = 2
 _Q4_BLOCK, _Q4_STEPS = 32, 15

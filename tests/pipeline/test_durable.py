@@ -13,7 +13,7 @@ from birdbone.core import Workspace
 from birdbone.pipeline import running, service
 from birdbone.pipeline.service import RunView
 from birdbone.vault import log, open_vault, read_manifest, verify
-from birdbone.vault.packs import find
+from birdbone.vault.store.packs import find
 
 from .conftest import MakeRecipe
 from .processes import Server

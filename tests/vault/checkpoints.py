@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from birdbone.vault import Vault
-from birdbone.vault.safetensors_file import DTYPE_BITS
+from birdbone.vault.formats.safetensors import DTYPE_BITS
 
 Tensor = tuple[str, tuple[int, ...], bytes]
 """Dtype, shape and bytes."""

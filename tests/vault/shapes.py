@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from birdbone.vault import Vault, Version
-from birdbone.vault.objects import put_record
 from birdbone.vault.records import canonical_json
+from birdbone.vault.store.objects import put_record
 
 NOTHING = "b3:" + "0" * 64
 Shape = Sequence[Sequence[int]]

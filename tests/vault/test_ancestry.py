@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from birdbone.vault import log, move_ref, open_vault
 from birdbone.vault.ancestry import walk_ancestors
-from birdbone.vault.history import can_fast_forward, count_ahead_behind, is_ancestor, merge_bases
+from birdbone.vault.history.commits import can_fast_forward, count_ahead_behind, is_ancestor, merge_bases
 
 from .shapes import ancestors_in, plant, shapes
 

@@ -33,8 +33,8 @@ from birdbone.vault import (
     verify,
 )
 from birdbone.vault.folder import explain_write_errors
-from birdbone.vault.objects import BlobBatch, Content, Extent, Source
-from birdbone.vault.packs import read_index
+from birdbone.vault.store.batches import BlobBatch, Content, Extent, Source
+from birdbone.vault.store.packs import read_index
 
 from .checkpoints import checkpoints, content_of, float32, object_files, safetensors_bytes, write_model
 

@@ -2,9 +2,10 @@
 
 Owns: the store in a folder (`objects/`, `refs/`), artefacts and their manifests, versions, refs and their log,
 checkout, verification and garbage collection, the digests of files of weights that lie in a repository.
-Imported by their own names, so that keeping and taking a model starts quickly: `vault.diff` and `vault.bundle` (what
-changed, for a reviewer), `vault.merging`, `vault.reverting`, `vault.query`, `vault.interop` (other tools' stores),
-`vault.branches`, `vault.notes`, `vault.bisect`, `vault.annotate`, `vault.permissions`, `vault.audit`.
+Inside, from the ground up: `store` (bytes by digest), `formats` (files of weights), `refs` (names that move, with their
+audit), `history` (commits, bisect, annotate). Imported by their own names, so that keeping and taking a model starts
+quickly: `diff` and its bundle (what changed, for a reviewer), `merging`, `reverting`, `query`, `interop` (other tools'
+stores), `remotes`.
 Needs: `core`, NumPy, blake3, zstandard, fastcdc. No torch; a tensor is bytes with a name, a dtype and a shape.
 """
 
@@ -30,13 +31,13 @@ from birdbone.vault.errors import (
     WeightsChangedError,
 )
 from birdbone.vault.folder import Vault, open_vault
-from birdbone.vault.gguf_file import GgufLayout, GgufSpan, read_gguf_layout
-from birdbone.vault.history import commit, log
-from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_artefact
+from birdbone.vault.formats.gguf import GgufLayout, GgufSpan, read_gguf_layout
+from birdbone.vault.formats.weights import WeightChange, WeightDigests, hash_weights, update_manifest
+from birdbone.vault.history.commits import commit, log
 from birdbone.vault.records import Lineage, Manifest, PlainFile, TensorEntry, TensorFile, Version
-from birdbone.vault.refs import RefMove, delete_ref, move_ref, read_head, read_ref, read_reflog, refs, set_head
+from birdbone.vault.refs.lookup import read_manifest, read_version, resolve, resolve_artefact
+from birdbone.vault.refs.refs import RefMove, delete_ref, move_ref, read_head, read_ref, read_reflog, refs, set_head
 from birdbone.vault.upkeep import Garbage, Verification, collect_garbage, verify
-from birdbone.vault.weights import WeightChange, WeightDigests, hash_weights, update_manifest
 
 __all__ = [
     "AmbiguousNameError",

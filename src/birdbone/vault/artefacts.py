@@ -19,18 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from blake3 import blake3
-
-from birdbone.core.digest import digest_file
-from birdbone.vault.codec.low_rank import LowRankUpdate
 from birdbone.vault.errors import BadNameError, DestinationNotEmptyError, SourceChangedError, UnsupportedFileError
 from birdbone.vault.folder import Vault, explain_write_errors
-from birdbone.vault.lookup import read_manifest
+from birdbone.vault.formats.safetensors import TensorSpan, element_width, read_layout
 from birdbone.vault.names import check_kind, check_relative_path
-from birdbone.vault.objects import BlobBatch, Extent, Shape, Source, copy_blob, num_threads, put_record
-from birdbone.vault.packs import Packs
 from birdbone.vault.records import Manifest, PlainFile, TensorEntry, TensorFile, canonical_json
-from birdbone.vault.safetensors_file import TensorSpan, element_width, read_layout
+from birdbone.vault.refs.lookup import read_manifest
+from birdbone.vault.store.batches import BlobBatch, Extent, Shape, Source, num_threads
+from birdbone.vault.store.codec.low_rank import LowRankUpdate
+from birdbone.vault.store.objects import copy_blob, put_record
+from birdbone.vault.store.packs import Packs
 
 
 def put_folder(
@@ -105,21 +103,24 @@ def is_checked_out(vault: Vault, name: str, folder: Path) -> bool:
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     if found.keys() != files.keys():
         return False
-    return all(found[path].stat().st_size == file.size_bytes for path, file in files.items()) and all(
-        _is_same(found[path], file) for path, file in files.items()
-    )
+    if any(found[path].stat().st_size != file.size_bytes for path, file in files.items()):
+        return False
+    return all(is_same_file(found[path], file) for path, file in files.items())
 
 
-def _is_same(path: Path, file: TensorFile | PlainFile) -> bool:
-    if file.layout == "file":
-        return digest_file(path) == file.digest
+def is_same_file(path: Path, file: TensorFile | PlainFile) -> bool:
+    """Return whether a file has the very bytes that an entry of a manifest stands for.
+
+    Raises:
+        SourceChangedError: it became shorter while it was being read.
+    """
+    if not path.is_file() or path.stat().st_size != file.size_bytes:
+        return False
+    sizes = [(file.digest, file.size_bytes)] if file.layout == "file" else _sizes(file)
+    offset = 0
     with path.open("rb") as stream:
-        offset = 0
-        for digest, size_bytes in _sizes(file):
-            check = blake3()
-            for piece in Extent(stream=stream, name=file.path, offset=offset, size_bytes=size_bytes).pieces():
-                check.update(piece)
-            if f"b3:{check.hexdigest()}" != digest:
+        for digest, size_bytes in sizes:
+            if Extent(stream=stream, name=file.path, offset=offset, size_bytes=size_bytes).digest() != digest:
                 return False
             offset += size_bytes
     return True

@@ -171,3 +171,15 @@ def _acquire(handle: int, *, timeout_seconds: float) -> None:
             time.sleep(_LOCK_POLL_SECONDS)
         else:
             return
+
+
+def make_young(path: Path) -> bool:
+    """Make a file young, so that a garbage collection leaves it alone; False if it is not there."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise  # a store that we may only read needs no youth: nobody collects garbage in it
+    return True

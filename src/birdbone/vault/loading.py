@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from birdbone.core.schema import Strict
 from birdbone.vault.errors import UnsupportedFormatError
 from birdbone.vault.folder import Vault
-from birdbone.vault.objects import read_object
 from birdbone.vault.records import Manifest, Version
+from birdbone.vault.store.objects import read_object
 
 _Record = TypeVar("_Record", bound=Strict)
 

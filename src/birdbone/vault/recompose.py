@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from birdbone.vault.errors import BadRecordError, UnknownNameError
 from birdbone.vault.folder import Vault
-from birdbone.vault.lookup import read_manifest
+from birdbone.vault.formats.safetensors import DTYPE_BITS, TensorForm, element_width, encode_header
 from birdbone.vault.names import check_relative_path
-from birdbone.vault.objects import BlobBatch, Content, Shape, Source, put_record
 from birdbone.vault.records import Manifest, PlainFile, TensorEntry, TensorFile, canonical_json
-from birdbone.vault.safetensors_file import DTYPE_BITS, TensorForm, element_width, encode_header
+from birdbone.vault.refs.lookup import read_manifest
+from birdbone.vault.store.batches import BlobBatch, Content, Shape, Source
+from birdbone.vault.store.objects import put_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

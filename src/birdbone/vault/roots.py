@@ -5,11 +5,11 @@ What the branches of remotes were last seen at is kept too: a push that went the
 
 from __future__ import annotations
 
-from birdbone.vault.bisect import bisected_versions
 from birdbone.vault.folder import Vault
+from birdbone.vault.history.bisect import bisected_versions
 from birdbone.vault.names import HEAD
-from birdbone.vault.notes import noted_versions
-from birdbone.vault.refs import read_ref, refs, tracking_refs
+from birdbone.vault.refs.notes import noted_versions
+from birdbone.vault.refs.refs import read_ref, refs, tracking_refs
 
 
 def root_versions(vault: Vault) -> set[str]:

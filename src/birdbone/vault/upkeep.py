@@ -11,15 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from birdbone.vault.blobs import is_sound, read_chunks
 from birdbone.vault.errors import CorruptObjectError, MissingObjectError, VaultError
 from birdbone.vault.folder import RECORD_KINDS, ObjectKind, Vault, explain_write_errors, hold_lock
-from birdbone.vault.lookup import read_manifest, read_version
-from birdbone.vault.objects import has_object, is_intact, list_objects, needed_blobs, num_threads, path_of
-from birdbone.vault.packs import EntryKind, Packs, Place, all_places, broken_packs, forget_index
-from birdbone.vault.refs import read_reflog, refs
-from birdbone.vault.repack import drop_entries, plan_repack, repack
+from birdbone.vault.refs.lookup import read_manifest, read_version
+from birdbone.vault.refs.refs import read_reflog, refs
 from birdbone.vault.roots import root_versions
+from birdbone.vault.store.batches import num_threads
+from birdbone.vault.store.blobs import is_sound, read_chunks
+from birdbone.vault.store.objects import has_object, is_intact, list_objects, needed_blobs, path_of
+from birdbone.vault.store.packs import EntryKind, Packs, Place, all_places, broken_packs, forget_index
+from birdbone.vault.store.repack import drop_entries, plan_repack, repack
 
 _SECONDS_PER_DAY = 86_400
 

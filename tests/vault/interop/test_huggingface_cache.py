@@ -7,7 +7,7 @@ from huggingface_hub import scan_cache_dir
 
 from birdbone.vault.errors import BadSourceError, IncompleteSourceError, SourceMismatchError
 from birdbone.vault.interop import import_source
-from birdbone.vault.lookup import read_manifest
+from birdbone.vault.refs.lookup import read_manifest
 
 from .sources import COMMIT, MODEL, WEIGHTS, flipped, git_sha1, rewrite, sha256, write_files, write_hub_cache
 

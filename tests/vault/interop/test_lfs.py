@@ -7,8 +7,8 @@ import pytest
 
 from birdbone.vault import put_file
 from birdbone.vault.errors import BadSourceError, IncompleteSourceError, SourceMismatchError
+from birdbone.vault.formats.weights import FORMATS
 from birdbone.vault.interop import import_source
-from birdbone.vault.weights import FORMATS
 
 from .sources import MODEL, WEIGHTS, flipped, pointer, rewrite, sha256, write_files, write_lfs_repository
 

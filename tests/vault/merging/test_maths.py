@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from birdbone.vault.errors import UnmergeableError
+from birdbone.vault.merging.keeping import draw_bits
 from birdbone.vault.merging.maths import (
-    draw_bits,
     merge_dare,
     merge_della,
     merge_linear,

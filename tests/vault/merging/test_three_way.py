@@ -32,7 +32,7 @@ from birdbone.vault.errors import (
 from birdbone.vault.merging import decide, merge, plan_merge
 from birdbone.vault.merging.maths import merge_linear, merge_slerp, merge_ties
 from birdbone.vault.merging.three_way import TRAILER
-from birdbone.vault.objects import read_object
+from birdbone.vault.store.objects import read_object
 
 from ..checkpoints import Tensor, content_of, float32, safetensors_bytes
 

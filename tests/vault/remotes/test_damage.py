@@ -20,10 +20,10 @@ from birdbone.vault import (
     verify,
 )
 from birdbone.vault.errors import NotHealedError
-from birdbone.vault.objects import list_objects, path_of, read_object
-from birdbone.vault.packs import all_places, find, forget_index
 from birdbone.vault.remotes import add_remote, checkout_healing, clone, fetch, heal, push
 from birdbone.vault.remotes.remote import open_remote
+from birdbone.vault.store.objects import list_objects, path_of, read_object
+from birdbone.vault.store.packs import all_places, find, forget_index
 
 from ..checkpoints import content_of, object_files, write_model
 from .stores import Failing, commit_wave, make_waves, memory_url, weights

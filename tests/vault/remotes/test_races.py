@@ -29,8 +29,8 @@ from birdbone.vault import (
     resolve,
     verify,
 )
-from birdbone.vault.audit import verify_audit
-from birdbone.vault.branches import create_branch
+from birdbone.vault.refs.audit import verify_audit
+from birdbone.vault.refs.branches import create_branch
 from birdbone.vault.remotes import Transport, add_remote, clone, fetch, pull, push, transfer
 from birdbone.vault.remotes.remote import open_remote
 from birdbone.vault.remotes.settings import list_remotes

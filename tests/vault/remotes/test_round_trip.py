@@ -25,8 +25,6 @@ from birdbone.vault import (
     resolve,
     verify,
 )
-from birdbone.vault.audit import verify_audit
-from birdbone.vault.branches import create_branch, create_tag, switch
 from birdbone.vault.errors import (
     AccessDeniedError,
     DivergedError,
@@ -38,13 +36,15 @@ from birdbone.vault.errors import (
     UnsafeRemoteError,
     UnsupportedFormatError,
 )
-from birdbone.vault.objects import read_object
-from birdbone.vault.packs import all_places
-from birdbone.vault.permissions import grant, protect, set_default_level
-from birdbone.vault.refs import tracking_refs
+from birdbone.vault.refs.audit import verify_audit
+from birdbone.vault.refs.branches import create_branch, create_tag, switch
+from birdbone.vault.refs.permissions import grant, protect, set_default_level
+from birdbone.vault.refs.refs import tracking_refs
 from birdbone.vault.remotes import add_remote, clone, fetch, fetch_objects, list_remotes, pull, push, remove_remote
 from birdbone.vault.remotes.remote import open_remote
 from birdbone.vault.roots import root_versions
+from birdbone.vault.store.objects import read_object
+from birdbone.vault.store.packs import all_places
 
 from ..checkpoints import content_of
 from .stores import Counting, Failing, all_that_refs_give, commit_wave, make_waves, memory_url, weights

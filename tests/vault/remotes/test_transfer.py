@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdbone.vault import MissingObjectError, checkout, commit, log, open_vault, put_folder, resolve, verify
-from birdbone.vault.packs import EntryKind, Place, all_places
 from birdbone.vault.remotes import add_remote, clone, fetch, push
 from birdbone.vault.remotes import transfer as transfer_module
 from birdbone.vault.remotes.catalogue import Holdings
 from birdbone.vault.remotes.transfer import plan_transfer
+from birdbone.vault.store.packs import EntryKind, Place, all_places
 
 from ..checkpoints import content_of, write_model
 from .stores import commit_wave, weights

@@ -21,10 +21,10 @@ from birdbone.vault import (
     refs,
     verify,
 )
-from birdbone.vault.elements import as_float64
 from birdbone.vault.errors import BadRevertError, NothingToRevertError, RevertConflictError, UnknownNameError
-from birdbone.vault.objects import read_object
+from birdbone.vault.formats.elements import as_float64
 from birdbone.vault.reverting import Selection, plan_revert, preview_revert, revert
+from birdbone.vault.store.objects import read_object
 
 from ..checkpoints import content_of, float32, object_files, safetensors_bytes
 from .lines import put_tensors, row

@@ -13,7 +13,6 @@ from birdbone.cli.vault.telling import plain, report_in_lines, short_digest
 from birdbone.cli.vault.work import open_store
 from birdbone.core import exit_code
 from birdbone.vault.errors import BadQueryError
-from birdbone.vault.notes import noted_versions
 from birdbone.vault.query import (
     Match,
     RetentionPlan,
@@ -22,6 +21,7 @@ from birdbone.vault.query import (
     query_versions,
     take_snapshot,
 )
+from birdbone.vault.refs.notes import noted_versions
 
 _MAX_CELL = 32
 

@@ -24,7 +24,7 @@ def start(
     """Begin between a bad version and good ones."""
     from birdbone.cli.vault import halving
     from birdbone.cli.vault.work import open_store
-    from birdbone.vault.bisect import start_bisection
+    from birdbone.vault.history.bisect import start_bisection
 
     vault = open_store()
     halving.print_step(vault, start_bisection(vault, bad=bad, good=good), as_json=as_json)
@@ -81,7 +81,7 @@ def status(as_json: AsJson = False) -> None:
     """Say what to test next."""
     from birdbone.cli.vault import halving
     from birdbone.cli.vault.work import open_store
-    from birdbone.vault.bisect import describe_bisection
+    from birdbone.vault.history.bisect import describe_bisection
 
     vault = open_store()
     halving.print_step(vault, describe_bisection(vault), as_json=as_json)
@@ -92,7 +92,7 @@ def reset(as_json: AsJson = False) -> None:
     """Forget what was said of versions."""
     from birdbone.cli import output
     from birdbone.cli.vault.work import open_store
-    from birdbone.vault.bisect import reset_bisection
+    from birdbone.vault.history.bisect import reset_bisection
 
     reset_bisection(open_store())
     output.print_json({"is_under_way": False}) if as_json else output.talk("no bisection is under way")

@@ -7,8 +7,8 @@ from typing import Any
 
 from birdbone.cli import words
 from birdbone.cli.vault.telling import busy
-from birdbone.vault.audit import AuditReport, verify_audit
 from birdbone.vault.folder import Vault
+from birdbone.vault.refs.audit import AuditReport, verify_audit
 from birdbone.vault.upkeep import Garbage, Verification, collect_garbage, verify
 
 

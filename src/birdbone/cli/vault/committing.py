@@ -22,13 +22,13 @@ from birdbone.cli.vault.work import (
     store_work,
 )
 from birdbone.core import Measurement
-from birdbone.vault.branches import describe_head
 from birdbone.vault.folder import Vault
-from birdbone.vault.history import commit
-from birdbone.vault.lookup import read_manifest, read_version
-from birdbone.vault.objects import needed_blobs
-from birdbone.vault.packs import Packs
+from birdbone.vault.history.commits import commit
 from birdbone.vault.records import Version
+from birdbone.vault.refs.branches import describe_head
+from birdbone.vault.refs.lookup import read_manifest, read_version
+from birdbone.vault.store.objects import needed_blobs
+from birdbone.vault.store.packs import Packs
 
 _FIRST_KIND = "model"
 

@@ -14,8 +14,8 @@ from birdbone.cli.output import new_table
 from birdbone.cli.vault.looking import check_has_version
 from birdbone.cli.vault.telling import busy, headline, plain, short_digest
 from birdbone.cli.vault.work import Work, has_work, open_work, store_work
-from birdbone.vault.bundle import write_bundle, write_page
 from birdbone.vault.diff import Comparison, FileDiff, ManifestDiff, TensorDiff, compare_versions, comparison_json
+from birdbone.vault.diff.bundle import write_bundle, write_page
 from birdbone.vault.diff.groups import ChangeTotals
 from birdbone.vault.diff.names import NameDiff, diff_manifests
 from birdbone.vault.diff.wording import (
@@ -27,8 +27,8 @@ from birdbone.vault.diff.wording import (
     rank_change_words,
 )
 from birdbone.vault.folder import Vault
-from birdbone.vault.lookup import read_manifest, resolve, resolve_artefact
 from birdbone.vault.names import HEAD
+from birdbone.vault.refs.lookup import read_manifest, resolve, resolve_artefact
 
 _MAX_LAYERS = 20
 _MAX_FILE_LINES = 20

@@ -10,13 +10,13 @@ from birdbone.cli.vault.looking import check_has_version
 from birdbone.cli.vault.moving import Moved, with_files
 from birdbone.cli.vault.telling import busy, headline, short_digest
 from birdbone.cli.vault.work import open_store
-from birdbone.vault.branches import describe_head
 from birdbone.vault.folder import Vault
-from birdbone.vault.history import commit
+from birdbone.vault.history.commits import commit
 from birdbone.vault.interop import Imported, export_folder, export_oci, import_source
-from birdbone.vault.lookup import read_version
 from birdbone.vault.names import HEAD
 from birdbone.vault.records import Version
+from birdbone.vault.refs.branches import describe_head
+from birdbone.vault.refs.lookup import read_version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

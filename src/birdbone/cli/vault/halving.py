@@ -15,10 +15,10 @@ from birdbone.cli import output, words
 from birdbone.cli.errors import BisectRunError
 from birdbone.cli.vault.telling import short_digest, version_line, version_lines
 from birdbone.vault.artefacts import checkout
-from birdbone.vault.bisect import BisectStep, Verdict, mark_version, run_bisection, verdict_of_exit_code
 from birdbone.vault.folder import Vault
-from birdbone.vault.lookup import read_version
+from birdbone.vault.history.bisect import BisectStep, Verdict, mark_version, run_bisection, verdict_of_exit_code
 from birdbone.vault.records import Version
+from birdbone.vault.refs.lookup import read_version
 
 _ONLY_SKIPPED = 2  # as `git bisect` ends where only skipped versions are left
 _FOLDER = "{}"

@@ -13,12 +13,12 @@ from birdbone.cli.vault.telling import busy, headline, plain, short_digest
 from birdbone.cli.vault.work import open_store
 from birdbone.vault.errors import MergeConflictError
 from birdbone.vault.folder import Vault
-from birdbone.vault.history import is_ancestor
-from birdbone.vault.lookup import read_version, resolve
+from birdbone.vault.history.commits import is_ancestor
 from birdbone.vault.merging import Decision, MergeResult, decide, merge, plan_merge
 from birdbone.vault.merging.changes import State
 from birdbone.vault.names import BRANCHES, HEAD
-from birdbone.vault.refs import read_head
+from birdbone.vault.refs.lookup import read_version, resolve
+from birdbone.vault.refs.refs import read_head
 
 Outcome = Literal["up_to_date", "fast_forward", "merged", "conflict"]
 

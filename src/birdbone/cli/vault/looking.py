@@ -20,18 +20,18 @@ from birdbone.cli.vault.telling import (
     version_line,
     version_lines,
 )
-from birdbone.vault.annotate import Annotation, annotate
-from birdbone.vault.branches import describe_head
 from birdbone.vault.diff.names import ManifestDiff, diff_manifests
 from birdbone.vault.errors import BadNameError, UnknownNameError
 from birdbone.vault.folder import Vault
-from birdbone.vault.history import log
-from birdbone.vault.lookup import read_manifest, read_version, resolve
+from birdbone.vault.history.annotate import Annotation, annotate
+from birdbone.vault.history.commits import log
 from birdbone.vault.names import BRANCHES, HEAD
-from birdbone.vault.notes import list_notes
 from birdbone.vault.query import draw_log, take_snapshot
 from birdbone.vault.records import Version
-from birdbone.vault.refs import RefMove, read_ref, read_reflog, refs
+from birdbone.vault.refs.branches import describe_head
+from birdbone.vault.refs.lookup import read_manifest, read_version, resolve
+from birdbone.vault.refs.notes import list_notes
+from birdbone.vault.refs.refs import RefMove, read_ref, read_reflog, refs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,12 @@ from birdbone.cli.vault.work import (
 )
 from birdbone.core import Workspace
 from birdbone.vault.artefacts import checkout
-from birdbone.vault.branches import describe_head, switch
 from birdbone.vault.errors import BadNameError, NotABranchError, UnknownNameError
 from birdbone.vault.folder import Vault, open_vault
-from birdbone.vault.lookup import read_manifest, resolve
 from birdbone.vault.names import BRANCHES, HEAD
-from birdbone.vault.refs import read_head, read_head_before, read_ref
+from birdbone.vault.refs.branches import describe_head, switch
+from birdbone.vault.refs.lookup import read_manifest, resolve
+from birdbone.vault.refs.refs import read_head, read_head_before, read_ref
 
 _Done = TypeVar("_Done")
 

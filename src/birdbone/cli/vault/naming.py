@@ -9,7 +9,9 @@ from typing import Any, cast, get_args
 from birdbone.cli import output
 from birdbone.cli.errors import UsageError
 from birdbone.cli.vault.telling import headline, short_digest
-from birdbone.vault.branches import (
+from birdbone.vault.folder import Vault
+from birdbone.vault.names import BRANCHES, HEAD
+from birdbone.vault.refs.branches import (
     create_branch,
     create_tag,
     delete_branch,
@@ -19,10 +21,8 @@ from birdbone.vault.branches import (
     list_tags,
     rename_branch,
 )
-from birdbone.vault.folder import Vault
-from birdbone.vault.lookup import read_version
-from birdbone.vault.names import BRANCHES, HEAD
-from birdbone.vault.permissions import Level, RefSettings, grant, read_settings, set_default_level
+from birdbone.vault.refs.lookup import read_version
+from birdbone.vault.refs.permissions import Level, RefSettings, grant, read_settings, set_default_level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

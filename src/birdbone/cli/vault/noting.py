@@ -23,7 +23,7 @@ def add(
     from birdbone.cli import output
     from birdbone.cli.vault.looking import check_has_version
     from birdbone.cli.vault.work import open_store
-    from birdbone.vault.notes import add_note
+    from birdbone.vault.refs.notes import add_note
 
     vault = open_store()
     check_has_version(vault, name)
@@ -41,7 +41,7 @@ def list_(
     from birdbone.cli import output
     from birdbone.cli.vault.telling import plain, short_digest
     from birdbone.cli.vault.work import open_store
-    from birdbone.vault.notes import list_notes
+    from birdbone.vault.refs.notes import list_notes
 
     found = list_notes(open_store(), name, with_removed=removed)
     if as_json:
@@ -64,7 +64,7 @@ def show(
     from birdbone.cli import output
     from birdbone.cli.vault.telling import plain
     from birdbone.cli.vault.work import open_store
-    from birdbone.vault.notes import read_note
+    from birdbone.vault.refs.notes import read_note
 
     note = read_note(open_store(), note_id)
     if as_json:
@@ -83,7 +83,7 @@ def remove(
     """Take a note away; the log keeps that it was there."""
     from birdbone.cli import output
     from birdbone.cli.vault.work import open_store
-    from birdbone.vault.notes import remove_note
+    from birdbone.vault.refs.notes import remove_note
 
     tombstone = remove_note(open_store(), note_id, reason=message, author=author)
     if as_json:

@@ -88,8 +88,8 @@ def protect(
     from birdbone.cli import output
     from birdbone.cli.vault import naming
     from birdbone.cli.vault.work import open_store
-    from birdbone.vault.permissions import protect as protect_pattern
-    from birdbone.vault.permissions import read_settings, unprotect
+    from birdbone.vault.refs.permissions import protect as protect_pattern
+    from birdbone.vault.refs.permissions import read_settings, unprotect
 
     vault = open_store()
     if pattern is None:

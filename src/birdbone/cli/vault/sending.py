@@ -12,10 +12,10 @@ from birdbone.cli.vault.moving import Moved, bring_head, with_files
 from birdbone.cli.vault.telling import busy, short_digest, transfer
 from birdbone.cli.vault.work import open_store
 from birdbone.core import make_workspace
-from birdbone.vault.branches import describe_head
 from birdbone.vault.errors import DestinationNotEmptyError
 from birdbone.vault.folder import open_vault
 from birdbone.vault.names import BRANCHES, HEAD
+from birdbone.vault.refs.branches import describe_head
 from birdbone.vault.remotes import FetchReport, PullReport, clone, fetch, heal, list_remotes, pull, push
 
 _WORKSPACE = ".birdbone"

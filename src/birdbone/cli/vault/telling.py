@@ -16,7 +16,7 @@ from birdbone.vault.names import BRANCHES, HEAD
 from birdbone.vault.query.lanes import Charset
 from birdbone.vault.query.lineage import headline, short_digest
 from birdbone.vault.records import Version
-from birdbone.vault.refs import read_head, read_ref, refs
+from birdbone.vault.refs.refs import read_head, read_ref, refs
 
 _MAX_FIGURES = 6
 _MAX_LINE = 200  # what a merge records of its strategies can be long; --json has it whole

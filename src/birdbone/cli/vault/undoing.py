@@ -19,9 +19,9 @@ from birdbone.cli.vault.work import open_store
 from birdbone.vault.errors import RevertConflictError, UnknownNameError
 from birdbone.vault.folder import Vault
 from birdbone.vault.names import BRANCHES, HEAD
-from birdbone.vault.permissions import identify
 from birdbone.vault.records import Version
-from birdbone.vault.refs import ref_target
+from birdbone.vault.refs.permissions import identify
+from birdbone.vault.refs.refs import ref_target
 from birdbone.vault.reverting import (
     AtTime,
     Judgement,

@@ -20,28 +20,27 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
-from blake3 import blake3
 from pydantic import Field, ValidationError
 
 from birdbone.cli.errors import UsageError, WorkChangedError, WorkMovedError
 from birdbone.core import Workspace, find_workspace, write_json
 from birdbone.core.schema import Strict
-from birdbone.vault.artefacts import checkout, put_folder
+from birdbone.vault.artefacts import checkout, is_same_file, put_folder
 from birdbone.vault.errors import BadSafetensorsError, ReadOnlyVaultError, UnsupportedFileError
 from birdbone.vault.folder import Vault, open_vault
-from birdbone.vault.lookup import read_manifest
+from birdbone.vault.formats.safetensors import read_layout
 from birdbone.vault.names import Digest
-from birdbone.vault.objects import has_object
 from birdbone.vault.records import Manifest, PlainFile, TensorFile
-from birdbone.vault.refs import read_ref
-from birdbone.vault.safetensors_file import read_layout
+from birdbone.vault.refs.lookup import read_manifest
+from birdbone.vault.refs.refs import read_ref
+from birdbone.vault.store.batches import Extent
+from birdbone.vault.store.objects import has_object
 
 IGNORE_NAME = ".birdboneignore"
 """File at the top of a work folder: patterns of what is left out, one a line, `#` for a comment."""
 
-_CHUNK_BYTES = 8 << 20
 _RACY_NS = 2_000_000_000  # the coarsest clock of a file system in use, FAT's
 _ALWAYS_LEFT_OUT = ("__pycache__",)
 
@@ -281,7 +280,7 @@ def bring(work: Work, version: str) -> int:
     old, new = _entries_of_state(work), _entries(manifest)
     work.folder.mkdir(parents=True, exist_ok=True)
     staged = work.folder / f".birdbone-{secrets.token_hex(4)}"
-    stale = [path for path, entry in new.items() if not _is_as(work.folder / path, entry)]
+    stale = [path for path, entry in new.items() if not is_same_file(work.folder / path, entry)]
     removed = [path for path in old.keys() - new.keys() if (work.folder / path).is_file()]
     try:
         if stale:
@@ -347,22 +346,12 @@ def _change(path: str, place: Path | None, entry: Entry | None) -> FileChange | 
     if entry is None:
         return FileChange(path=path, change="new", size_bytes=size_bytes)
     if entry.layout == "file":
-        is_same = _is_as(place, entry)
+        is_same = is_same_file(place, entry)
         return None if is_same else FileChange(path=path, change="changed", size_bytes=size_bytes)
     is_same, num_tensors = _compare_tensors(place, entry)
     return None if is_same else FileChange(
         path=path, change="changed", size_bytes=size_bytes, num_tensors=num_tensors
     )  # fmt: skip
-
-
-def _is_as(place: Path, entry: Entry) -> bool:
-    """Return whether a file has the very bytes that an entry of a manifest stands for."""
-    if not place.is_file() or place.stat().st_size != entry.size_bytes:
-        return False
-    if entry.layout == "safetensors":
-        return _compare_tensors(place, entry)[0]
-    with place.open("rb") as stream:
-        return _digest(stream, 0, entry.size_bytes) == entry.digest
 
 
 def _compare_tensors(place: Path, file: TensorFile) -> tuple[bool, int | None]:
@@ -373,26 +362,17 @@ def _compare_tensors(place: Path, file: TensorFile) -> tuple[bool, int | None]:
             layout = read_layout(stream, size_bytes=place.stat().st_size, name=file.path)
         except BadSafetensorsError:
             return False, None
+
+        def digest(begin: int, end: int) -> str:
+            return Extent(stream=stream, name=file.path, offset=begin, size_bytes=end - begin).digest()
+
+        start = layout.header_bytes
         found = {
-            span.name: (
-                span.dtype,
-                span.shape,
-                _digest(stream, layout.header_bytes + span.begin, span.end - span.begin),
-            )
-            for span in layout.tensors
+            span.name: (span.dtype, span.shape, digest(start + span.begin, start + span.end)) for span in layout.tensors
         }
-        is_same_header = _digest(stream, 0, layout.header_bytes) == file.header
+        is_same_header = digest(0, start) == file.header
     num_different = sum(known.get(name) != found.get(name) for name in known.keys() | found.keys())
     return is_same_header and not num_different, num_different
-
-
-def _digest(stream: BinaryIO, offset: int, size_bytes: int) -> str:
-    check = blake3()
-    stream.seek(offset)
-    while size_bytes > 0 and (block := stream.read(min(size_bytes, _CHUNK_BYTES))):
-        check.update(block)
-        size_bytes -= len(block)
-    return f"b3:{check.hexdigest()}"
 
 
 def _would_lose(
@@ -407,7 +387,7 @@ def _would_lose(
         return path in new
     if path in trusted and trusted[path] == _stamp(place):
         return False
-    return not any(path in side and _is_as(place, side[path]) for side in (old, new))
+    return not any(path in side and is_same_file(place, side[path]) for side in (old, new))
 
 
 def _is_blocked(folder: Path, path: str, old: Mapping[str, Entry]) -> bool:

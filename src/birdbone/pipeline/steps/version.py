@@ -8,7 +8,7 @@ from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import VersionStep
 from birdbone.pipeline.steps.materials import run_branch
 from birdbone.vault import Lineage, commit, read_version, refs
-from birdbone.vault.bundle import write_diff_bundle
+from birdbone.vault.diff.bundle import write_diff_bundle
 
 
 def run(context: StepContext, settings: VersionStep) -> StepResult:

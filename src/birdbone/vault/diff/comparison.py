@@ -24,8 +24,8 @@ from birdbone.vault.diff.roles import role_of
 from birdbone.vault.diff.tensors import TensorDiff, diff_tensors
 from birdbone.vault.errors import UnknownNameError
 from birdbone.vault.folder import Vault
-from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_artefact
 from birdbone.vault.records import Manifest, Version
+from birdbone.vault.refs.lookup import read_manifest, read_version, resolve, resolve_artefact
 
 _TENSOR_PROPERTIES = ("sparsity_before", "sparsity_after", "relative_l2", "mask_jaccard", "bits_before",
                       "bits_after", "is_requantized")  # fmt: skip

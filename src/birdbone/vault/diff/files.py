@@ -15,8 +15,8 @@ from typing import Any, Literal
 from birdbone.vault.diff.json_values import ValueChange, diff_values
 from birdbone.vault.diff.tokens import VocabularyDiff, diff_tokenizers
 from birdbone.vault.folder import Vault
-from birdbone.vault.objects import read_object
 from birdbone.vault.records import Manifest, PlainFile
+from birdbone.vault.store.objects import read_object
 
 FileRole = Literal["config", "tokenizer", "card", "other"]
 """What a file is for, as its name says."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from birdbone.vault.elements import as_float64, element_bytes
+from birdbone.vault.formats.elements import as_float64, element_bytes
 
 MAX_LEVELS = 256
 """More distinct values than a grid of eight bits has are no longer counted."""

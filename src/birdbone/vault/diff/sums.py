@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from birdbone.vault.elements import as_bits, as_float64, element_bytes
+from birdbone.vault.formats.elements import as_bits, as_float64, element_bytes
 
 _CHUNK_ELEMENTS = 1 << 15  # both sides and their difference stay in a core's second-level cache as float64
 
@@ -48,7 +48,7 @@ def sum_elements(before: memoryview, after: memoryview, *, dtypes: tuple[str, st
     Args:
         before: bytes of a tensor.
         after: likewise.
-        dtypes: of both; readable ones (`birdbone.vault.elements`).
+        dtypes: of both; readable ones (`birdbone.vault.formats.elements`).
 
     Pieces are added in the order of the bytes, so the sums do not depend on how the work is shared out.
     """

@@ -21,12 +21,12 @@ from birdbone.vault.diff.effective_rank import MAX_EXACT_SIDE, Basis, compare_ra
 from birdbone.vault.diff.levels import count_levels, count_row_levels
 from birdbone.vault.diff.names import diff_manifests
 from birdbone.vault.diff.sums import ElementSums, cosine, sum_elements
-from birdbone.vault.elements import as_float32, is_float, is_readable
 from birdbone.vault.folder import Vault
-from birdbone.vault.lookup import read_manifest
-from birdbone.vault.objects import read_object
+from birdbone.vault.formats.elements import as_float32, is_float, is_readable
+from birdbone.vault.formats.safetensors import DTYPE_BITS
 from birdbone.vault.records import TensorEntry
-from birdbone.vault.safetensors_file import DTYPE_BITS
+from birdbone.vault.refs.lookup import read_manifest
+from birdbone.vault.store.objects import read_object
 
 _SIGNIFICANT_DIGITS = 9  # what is left alike on machines whose sums run in another order
 _MAX_THREADS = 8  # each holds two tensors

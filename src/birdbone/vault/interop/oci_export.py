@@ -32,8 +32,8 @@ from birdbone.vault.interop.oci_layout import (
 )
 from birdbone.vault.interop.source import hash_file
 from birdbone.vault.interop.staging import staged_folder
-from birdbone.vault.lookup import read_manifest, read_version, resolve
 from birdbone.vault.records import Version
+from birdbone.vault.refs.lookup import read_manifest, read_version, resolve
 
 _MODEL_TYPE = "application/vnd.cncf.model"
 _WEIGHT_FORMATS = {

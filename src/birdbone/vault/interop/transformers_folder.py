@@ -17,11 +17,11 @@ from birdbone.core.files import write_json
 from birdbone.vault.artefacts import checkout
 from birdbone.vault.errors import NotLoadableError, UnknownNameError
 from birdbone.vault.folder import Vault
+from birdbone.vault.formats.safetensors import read_layout
 from birdbone.vault.interop.export_record import EXPORT_RECORD, ExportedFile, ExportRecord
 from birdbone.vault.interop.source import hash_file
 from birdbone.vault.interop.staging import staged_folder
-from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_artefact
-from birdbone.vault.safetensors_file import read_layout
+from birdbone.vault.refs.lookup import read_manifest, read_version, resolve, resolve_artefact
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

@@ -8,41 +8,34 @@ and so has the result. Inside, everything is float32; sums over a tensor are flo
 nearest, ties to even. Conventions and defaults are those of mergekit 0.1.5 with its working dtype set to float32
 (`density`, `weight`, `lambda` = `scale`, `normalize`, `rescale`, `epsilon`, `int8_mask` false); each function says
 where it differs.
-
-Theory of operation. A tensor is walked in blocks that fit a core's second-level cache. A block's result depends only on
-the block (random bits too: each block has a stream of its own), and sums over blocks are added in the order of the
-blocks, so a thread pool changes the speed and not one bit of the result.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from birdbone.vault.errors import UnmergeableError
+from birdbone.vault.merging.blocks import Array, Floats, Part, blocks_of, flat, read_delta, read_finite, run, write
+from birdbone.vault.merging.keeping import (
+    Kept,
+    Rescale,
+    Stream,
+    keep_at_random,
+    keep_at_random_by_rank,
+    keep_largest,
+    rescaled,
+)
 
-Array = NDArray[Any]
-Floats = NDArray[np.float32]
 Consensus = Literal["sum", "count"]
 """How the sign of an element is elected: by the sum of the weighted deltas (TIES), or by the number of models."""
-Rescale = Literal["none", "l1", "density"]
-"""How a delta makes up for what was dropped: not; to its L1 norm before (mergekit); by 1/density (the paper)."""
 
-_BLOCK = 1 << 16  # 256 KiB as float32: a handful of them stay in the second-level cache
-_SAMPLE = 1 << 14  # elements that the search for a threshold looks at first
-_SAMPLE_MARGIN = 6.0  # standard deviations of the sample's rank; beyond them (1 in 10**9) the search starts again
 _NORM_ROW = 1 << 10  # float32 products summed before float64 takes over
-_MIN_NORM = 1e-7  # mergekit's: below it a delta is not rescaled
 _MIN_WEIGHT = 1e-8  # mergekit's: a sum of weights below it does not divide
-_BITS = 32  # random bits an element
-
-_Result = TypeVar("_Result")
 
 
 def merge_linear(
@@ -140,9 +133,9 @@ def merge_ties(
     """
     _check_count(tensors, weights=weights, densities=densities)
 
-    def keep(model: int) -> _Kept:
-        cut = _find_cut(base, tensors[model], density=densities[model], pool=pool)
-        return _rescaled(cut, base, tensors[model], density=densities[model], rescale=rescale, pool=pool)
+    def keep(model: int) -> Kept:
+        cut = keep_largest(base, tensors[model], density=densities[model], pool=pool)
+        return rescaled(cut, base, tensors[model], density=densities[model], rescale=rescale, pool=pool)
 
     return _merge_over_base(
         base, tensors, weights=weights, keep=keep, consensus=consensus, normalize=normalize, scale=scale, pool=pool
@@ -176,11 +169,11 @@ def merge_dare(
     1/(1 - p), which is `rescale="density"`; the default is mergekit's, to the delta's L1 norm before the drop.
     """
     _check_count(tensors, weights=weights, densities=densities)
-    streams = [_Stream.of(generator) for _ in tensors]
+    streams = [Stream.of(generator) for _ in tensors]
 
-    def keep(model: int) -> _Kept:
-        mask = _draw_mask(streams[model], base.size, density=densities[model], pool=pool)
-        return _rescaled(mask, base, tensors[model], density=densities[model], rescale=rescale, pool=pool)
+    def keep(model: int) -> Kept:
+        mask = keep_at_random(streams[model], base.size, density=densities[model], pool=pool)
+        return rescaled(mask, base, tensors[model], density=densities[model], rescale=rescale, pool=pool)
 
     return _merge_over_base(
         base, tensors, weights=weights, keep=keep, consensus=consensus, normalize=normalize, scale=scale, pool=pool
@@ -218,89 +211,17 @@ def merge_della(
     divides each element by its own probability; here a delta is rescaled as a whole, as in mergekit.
     """
     _check_count(tensors, weights=weights, densities=densities, epsilons=epsilons)
-    streams = [_Stream.of(generator) for _ in tensors]
+    streams = [Stream.of(generator) for _ in tensors]
 
-    def keep(model: int) -> _Kept:
-        mask = _draw_ranked_mask(
+    def keep(model: int) -> Kept:
+        mask = keep_at_random_by_rank(
             streams[model], base, tensors[model], density=densities[model], epsilon=epsilons[model], pool=pool
         )
-        return _rescaled(mask, base, tensors[model], density=densities[model], rescale=rescale, pool=pool)
+        return rescaled(mask, base, tensors[model], density=densities[model], rescale=rescale, pool=pool)
 
     return _merge_over_base(
         base, tensors, weights=weights, keep=keep, consensus=consensus, normalize=normalize, scale=scale, pool=pool
     )
-
-
-def draw_bits(generator: np.random.Generator, num_elements: int) -> NDArray[np.uint32]:
-    """Return the random bits that DARE or DELLA would use for the next model: 32 an element, in C order.
-
-    DARE keeps an element whose bits are below density · 2³²; DELLA one whose upper 24 bits are below p · 2²⁴.
-    """
-    stream = _Stream.of(generator)
-    bits = [stream.bits(part) for part in _blocks(num_elements)]
-    return np.concatenate([np.empty(0, np.uint32), *bits])
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A block: its number and the elements from `start` to `stop`."""
-
-    number: int
-    start: int
-    stop: int
-
-    @property
-    def slice(self) -> slice:
-        return slice(self.start, self.stop)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """Which elements of a delta stay, and the factor on them.
-
-    With a mask: where it is true. Without: magnitudes above `threshold`, and those equal to it before element `end`.
-    """
-
-    mask: NDArray[np.bool_] | None = None
-    threshold: float = -1.0
-    end: int = 0
-    factor: float = 1.0
-
-    @property
-    def is_all(self) -> bool:
-        return self.mask is None and self.threshold < 0
-
-    def trim(self, delta: Floats, part: _Part, *, size: Floats) -> None:
-        """Set what does not stay to zero, in place; `size` is room for the magnitudes."""
-        if self.is_all:
-            return
-        if self.mask is not None:
-            np.multiply(delta, self.mask[part.slice], out=delta)
-            return
-        np.abs(delta, out=size)
-        split = min(max(self.end - part.start, 0), len(delta))
-        np.multiply(delta[:split], size[:split] >= np.float32(self.threshold), out=delta[:split])
-        np.multiply(delta[split:], size[split:] > np.float32(self.threshold), out=delta[split:])
-
-
-@dataclass(frozen=True, slots=True)
-class _Stream:
-    """Random bits block by block: block b of a stream is the same whoever asks for it, and when."""
-
-    entropy: tuple[int, ...]
-
-    @classmethod
-    def of(cls, generator: np.random.Generator) -> _Stream:
-        words = generator.integers(0, 1 << 32, size=4, dtype=np.uint32)
-        return cls(tuple(int(word) for word in words))
-
-    def bits(self, part: _Part) -> NDArray[np.uint32]:
-        seed = np.random.SeedSequence(self.entropy, spawn_key=(part.number,))
-        num = part.stop - part.start
-        words = np.random.Generator(np.random.SFC64(seed)).integers(
-            0, (1 << 64) - 1, size=-(-num // 2), dtype=np.uint64, endpoint=True
-        )
-        return words.astype("<u8", copy=False).view("<u4")[:num]
 
 
 def _merge_over_base(
@@ -308,7 +229,7 @@ def _merge_over_base(
     tensors: Sequence[Array],
     *,
     weights: Sequence[float],
-    keep: Callable[[int], _Kept],
+    keep: Callable[[int], Kept],
     consensus: Consensus | None = None,
     normalize: bool,
     scale: float,
@@ -317,30 +238,30 @@ def _merge_over_base(
     _check_alike([base, *tensors])
     _check_count(tensors, weights=weights)
     kept = [keep(model) for model in range(len(tensors))]
-    sources, start = [_flat(tensor) for tensor in tensors], _flat(base)
+    sources, start = [flat(tensor) for tensor in tensors], flat(base)
     result = np.empty_like(start)
     weights_M = np.asarray(weights, np.float32)
 
-    def merge(part: _Part) -> None:
-        origin = _read_finite(start, part)
-        deltas = [_delta(source, origin, part) for source in sources]
+    def merge(part: Part) -> None:
+        origin = read_finite(start, part)
+        deltas = [read_delta(source, origin, part) for source in sources]
         for delta, choice, weight in zip(deltas, kept, weights_M, strict=True):
             _weigh(delta, choice, part, weight=weight)
         mixed = _mix(deltas, weights_M, consensus=consensus, normalize=normalize)
         if scale != 1:
             mixed *= np.float32(scale)
         mixed += origin
-        _write(mixed, result, part)
+        write(mixed, result, part)
 
-    _run(merge, _blocks(start.size), pool)
+    run(merge, blocks_of(start.size), pool)
     return result.reshape(base.shape)
 
 
-def _keep_all(_model: int) -> _Kept:
-    return _Kept()
+def _keep_all(_model: int) -> Kept:
+    return Kept()
 
 
-def _weigh(delta: Floats, kept: _Kept, part: _Part, *, weight: np.float32) -> None:
+def _weigh(delta: Floats, kept: Kept, part: Part, *, weight: np.float32) -> None:
     kept.trim(delta, part, size=np.empty_like(delta))
     if kept.factor != 1:
         delta *= np.float32(kept.factor)
@@ -384,28 +305,28 @@ def _sum_in_order(terms: Sequence[Floats]) -> Floats:
 
 
 def _weighted_sum(terms: Sequence[tuple[Array, float]], *, divisor: float, like: Array, pool: Executor | None) -> Array:
-    sources = [(_flat(tensor), np.float32(weight)) for tensor, weight in terms]
-    result = np.empty_like(_flat(like))
+    sources = [(flat(tensor), np.float32(weight)) for tensor, weight in terms]
+    result = np.empty_like(flat(like))
 
-    def add(part: _Part) -> None:
-        products = [_read_finite(source, part) * weight for source, weight in sources]
+    def add(part: Part) -> None:
+        products = [read_finite(source, part) * weight for source, weight in sources]
         total = products[0] if len(products) == 1 else _sum_in_order(products)
         if divisor != 1:
             total /= np.float32(divisor)
-        _write(total, result, part)
+        write(total, result, part)
 
-    _run(add, _blocks(result.size), pool)
+    run(add, blocks_of(result.size), pool)
     return result.reshape(like.shape)
 
 
 def _cosine(first: Array, second: Array, *, min_norm: float, pool: Executor | None) -> float:
-    x, y = _flat(first), _flat(second)
+    x, y = flat(first), flat(second)
 
-    def products(part: _Part) -> tuple[float, float, float]:
-        one, two = _read_finite(x, part), _read_finite(y, part)
+    def products(part: Part) -> tuple[float, float, float]:
+        one, two = read_finite(x, part), read_finite(y, part)
         return _inner(one, one), _inner(two, two), _inner(one, two)
 
-    sums = _run(products, _blocks(x.size), pool)
+    sums = run(products, blocks_of(x.size), pool)
     squares_x, squares_y, dot = (sum(column) for column in zip(*sums, strict=True)) if sums else (0.0, 0.0, 0.0)
     norms = [norm if (norm := math.sqrt(square)) > min_norm else 1.0 for square in (squares_x, squares_y)]
     return min(1.0, max(-1.0, dot / norms[0] / norms[1]))
@@ -421,209 +342,6 @@ def _inner(left: Floats, right: Floats) -> float:
     if not math.isfinite(total):
         raise UnmergeableError("A tensor's values are so large that the square of its norm is beyond float32.")
     return total
-
-
-def _find_cut(base: Array, tensor: Array, *, density: float, pool: Executor | None) -> _Kept:
-    """Return the cut that keeps exactly k = max(1, ⌊density N⌋) elements of the delta."""
-    num = base.size
-    if density >= 1 or not num:
-        return _Kept()
-    if density <= 0:
-        return _Kept(threshold=math.inf)
-    start, source = _flat(base), _flat(tensor)
-    num_kept = max(1, int(density * num))
-    low, high = _bracket(start, source, num_kept=num_kept)
-    found = _search(start, source, num_kept=num_kept, low=low, high=high, pool=pool)
-    if found is None:  # the sample misled us
-        found = _search(start, source, num_kept=num_kept, low=np.float32(0), high=np.float32(np.inf), pool=pool)
-    assert found is not None
-    return found
-
-
-def _bracket(start: Array, source: Array, *, num_kept: int) -> tuple[np.float32, np.float32]:
-    """Return magnitudes between which the threshold very likely lies, from a sample at equal steps."""
-    step = len(start) // _SAMPLE
-    if step < 2:
-        return np.float32(0), np.float32(np.inf)
-    sizes = np.sort(np.abs(_as_floats(source[::step]) - _as_floats(start[::step])))[::-1]
-    share = num_kept / len(start)
-    rank = share * len(sizes)
-    margin = _SAMPLE_MARGIN * math.sqrt(len(sizes) * share * (1 - share)) + _SAMPLE_MARGIN
-    above, below = math.floor(rank - margin), math.ceil(rank + margin)
-    low = sizes[below] if below < len(sizes) else np.float32(0)
-    return low, sizes[above] if above >= 0 else np.float32(np.inf)
-
-
-def _search(
-    start: Array, source: Array, *, num_kept: int, low: np.float32, high: np.float32, pool: Executor | None
-) -> _Kept | None:
-    """Return the exact cut if it lies between `low` and `high`, else None."""
-
-    def gather(part: _Part) -> tuple[int, Floats]:
-        size = _sizes(start, source, part)
-        above = size > high
-        between = size >= low
-        between ^= above
-        return int(np.count_nonzero(above)), np.compress(between, size)
-
-    parts = _blocks(len(start))
-    gathered = _run(gather, parts, pool)
-    rank = num_kept - sum(count for count, _ in gathered)
-    candidates = np.concatenate([sizes for _, sizes in gathered])
-    if not 0 < rank <= len(candidates):
-        return None
-    candidates.partition(len(candidates) - rank)
-    threshold = candidates[len(candidates) - rank]
-    num_equal = rank - int(np.count_nonzero(candidates > threshold))
-    for part, (_, sizes) in zip(parts, gathered, strict=True):
-        here = int(np.count_nonzero(sizes == threshold))
-        if num_equal <= here:
-            places = np.flatnonzero(_sizes(start, source, part) == threshold)
-            return _Kept(threshold=float(threshold), end=part.start + int(places[num_equal - 1]) + 1)
-        num_equal -= here
-    raise AssertionError("fewer elements at the threshold than were counted")
-
-
-def _sizes(start: Array, source: Array, part: _Part) -> Floats:
-    delta = _delta(source, _read_finite(start, part), part)
-    return np.abs(delta, out=delta)
-
-
-def _draw_mask(stream: _Stream, num: int, *, density: float, pool: Executor | None) -> _Kept:
-    if density >= 1:
-        return _Kept()
-    mask = np.empty(num, np.bool_)
-    limit = np.uint32(min(round(max(density, 0.0) * 2.0**_BITS), (1 << _BITS) - 1))
-
-    def draw(part: _Part) -> None:
-        np.less(stream.bits(part), limit, out=mask[part.slice])
-
-    _run(draw, _blocks(num), pool)
-    return _Kept(mask=mask)
-
-
-def _draw_ranked_mask(
-    stream: _Stream, base: Array, tensor: Array, *, density: float, epsilon: float, pool: Executor | None
-) -> _Kept:
-    if density >= 1 or not base.size:
-        return _Kept()
-    if density <= 0:
-        return _Kept(mask=np.zeros(base.size, np.bool_))
-    if not (density - epsilon > 0 and density + epsilon < 1):
-        raise UnmergeableError(
-            f"DELLA needs density ± epsilon within (0, 1); density {density:g} and epsilon {epsilon:g} came.",
-            hint="Give a smaller epsilon, or a density nearer to 0.5.",
-        )
-    shape = base.shape if base.ndim > 1 else (1, base.size)
-    start, source = base.reshape(shape), tensor.reshape(shape)
-    chance = np.empty(shape, np.uint32)  # the bits first, then what they are compared with
-    mask = np.empty(shape, np.bool_)
-    flat = chance.reshape(-1)
-
-    def draw(part: _Part) -> None:
-        flat[part.slice] = stream.bits(part)
-
-    def compare(rows: _Part) -> None:
-        sizes = np.abs(_as_floats(source[rows.slice]) - _as_floats(start[rows.slice]))
-        limit = _ranked_probability(sizes, density=density, epsilon=epsilon) * np.float32(2.0**24)
-        np.less((chance[rows.slice] >> 8).astype(np.float32), limit, out=mask[rows.slice])
-
-    _run(draw, _blocks(base.size), pool)
-    row_size = base.size // shape[0]
-    _run(compare, _blocks(shape[0], step=max(1, _BLOCK // row_size)), pool)
-    return _Kept(mask=mask.reshape(-1))
-
-
-def _ranked_probability(sizes: Floats, *, density: float, epsilon: float) -> Floats:
-    """Return density - ε + 2ε · rank/(n - 1), rank 0 for the smallest along axis 1; rounded as mergekit rounds it."""
-    num = sizes.shape[1]
-    if num == 1:
-        return np.full_like(sizes, density)
-    rows = np.ascontiguousarray(np.moveaxis(sizes, 1, -1))
-    # Magnitude above, place below: unique keys, so the fast unstable sort ranks equal magnitudes by their place.
-    keys = (rows.view(np.uint32).astype(np.uint64) << 32) | np.arange(num, dtype=np.uint64)
-    keys.sort(axis=-1)
-    rank = np.empty(rows.shape, np.float32)
-    places = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    np.put_along_axis(rank, places, np.arange(num, dtype=np.float32)[(None,) * (rank.ndim - 1)], axis=-1)
-    rank /= np.float32(num - 1)
-    rank *= np.float32(2)
-    rank *= np.float32(epsilon)
-    rank += np.float32(density - epsilon)
-    return np.moveaxis(rank, -1, 1)
-
-
-def _rescaled(
-    kept: _Kept, base: Array, tensor: Array, *, density: float, rescale: Rescale, pool: Executor | None
-) -> _Kept:
-    if rescale == "none" or kept.is_all or density <= 0:
-        return kept
-    if rescale == "density":
-        return _Kept(mask=kept.mask, threshold=kept.threshold, end=kept.end, factor=1 / density)
-    start, source = _flat(base), _flat(tensor)
-
-    def norms(part: _Part) -> tuple[float, float]:
-        delta = _delta(source, _read_finite(start, part), part)
-        before = _l1(delta)
-        kept.trim(delta, part, size=np.empty_like(delta))
-        return before, _l1(delta)
-
-    sums = _run(norms, _blocks(len(start)), pool)
-    before, after = (sum(column) for column in zip(*sums, strict=True)) if sums else (0.0, 0.0)
-    factor = before / after if before >= _MIN_NORM and after >= _MIN_NORM else 1.0
-    return _Kept(mask=kept.mask, threshold=kept.threshold, end=kept.end, factor=factor)
-
-
-def _l1(delta: Floats) -> float:
-    return float(np.abs(delta).sum())  # NumPy sums pairwise: good to 1e-7 within a block
-
-
-def _blocks(num: int, *, step: int = _BLOCK) -> list[_Part]:
-    return [_Part(number, start, min(start + step, num)) for number, start in enumerate(range(0, num, step))]
-
-
-def _run(work: Callable[[_Part], _Result], parts: Iterable[_Part], pool: Executor | None) -> list[_Result]:
-    parts = list(parts)
-    if pool is None or len(parts) < 2:
-        return [work(part) for part in parts]
-    return list(pool.map(work, parts))
-
-
-def _flat(tensor: Array) -> Array:
-    return np.ascontiguousarray(tensor).reshape(-1)
-
-
-def _delta(source: Array, origin: Floats, part: _Part) -> Floats:
-    values = _read_finite(source, part)
-    return np.subtract(values, origin, out=None if source.dtype == np.float32 else values)
-
-
-def _read_finite(source: Array, part: _Part) -> Floats:
-    values = _as_floats(source[part.slice])
-    if not np.isfinite(values).all():
-        raise UnmergeableError("A tensor has values that are not finite (NaN or infinite); they cannot be merged.")
-    return values
-
-
-def _as_floats(values: Array) -> Floats:
-    """Return `values` as float32: itself if it is that already."""
-    if values.dtype == np.uint16:
-        return np.left_shift(values, 16, dtype=np.uint32).view(np.float32)
-    return values.astype(np.float32, copy=False)
-
-
-def _write(values: Floats, target: Array, part: _Part) -> None:
-    if target.dtype == np.uint16:
-        bits = values.view(np.uint32)
-        rounded = bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))  # half of the last place, ties to even
-        target[part.slice] = rounded >> 16
-        is_finite = bool(((target[part.slice] & 0x7F80) != 0x7F80).all()) and bool(np.isfinite(values).all())
-    else:
-        with np.errstate(over="ignore"):
-            target[part.slice] = values
-        is_finite = bool(np.isfinite(target[part.slice]).all())
-    if not is_finite:
-        raise UnmergeableError("The merged tensor has values beyond the range of its dtype.")
 
 
 def _check_alike(tensors: Sequence[Array]) -> None:

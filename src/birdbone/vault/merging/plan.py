@@ -9,11 +9,11 @@ from typing import Any
 from birdbone.vault.ancestry import lowest_common_ancestors
 from birdbone.vault.errors import UnmergeableError, UnrelatedHistoriesError
 from birdbone.vault.folder import Vault
-from birdbone.vault.lookup import read_manifest, resolve
 from birdbone.vault.merging.changes import Change, compare
 from birdbone.vault.merging.json_keys import compare_keys, parse_object
-from birdbone.vault.objects import read_object
 from birdbone.vault.records import Manifest, PlainFile, TensorEntry
+from birdbone.vault.refs.lookup import read_manifest, resolve
+from birdbone.vault.store.objects import read_object
 
 TensorChange = Change[TensorEntry | None]
 FileChange = Change[PlainFile | None]

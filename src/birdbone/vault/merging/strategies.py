@@ -19,10 +19,10 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from birdbone.core.schema import Strict
 from birdbone.vault.errors import BadStrategyError
+from birdbone.vault.merging.blocks import Array
+from birdbone.vault.merging.keeping import Rescale
 from birdbone.vault.merging.maths import (
-    Array,
     Consensus,
-    Rescale,
     merge_dare,
     merge_della,
     merge_linear,

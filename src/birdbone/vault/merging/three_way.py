@@ -22,11 +22,10 @@ import numpy as np
 from birdbone.vault.ancestry import lowest_common_ancestors
 from birdbone.vault.errors import MergeConflictError, UnmergeableError
 from birdbone.vault.folder import Vault
-from birdbone.vault.history import commit
-from birdbone.vault.lookup import read_manifest, read_version, resolve, resolve_artefact
+from birdbone.vault.history.commits import commit
+from birdbone.vault.merging.blocks import Array
 from birdbone.vault.merging.changes import Change, State, What
 from birdbone.vault.merging.json_keys import join
-from birdbone.vault.merging.maths import Array
 from birdbone.vault.merging.plan import MergePlan, MetadataChange, TensorChange, plan_merge
 from birdbone.vault.merging.strategies import (
     Arithmetic,
@@ -40,10 +39,11 @@ from birdbone.vault.merging.strategies import (
     merge_by,
     parse_strategies,
 )
-from birdbone.vault.objects import read_object
 from birdbone.vault.recompose import TensorContent, recompose
 from birdbone.vault.records import PlainFile, TensorEntry
-from birdbone.vault.refs import move_ref, ref_target
+from birdbone.vault.refs.lookup import read_manifest, read_version, resolve, resolve_artefact
+from birdbone.vault.refs.refs import move_ref, ref_target
+from birdbone.vault.store.objects import read_object
 
 Side = Literal["ours", "theirs"]
 

@@ -10,10 +10,10 @@ from typing import Literal
 
 from birdbone.vault.errors import MissingObjectError, UnknownNameError
 from birdbone.vault.folder import Vault
-from birdbone.vault.lookup import read_manifest, read_version
 from birdbone.vault.names import BRANCHES, HEAD
 from birdbone.vault.records import Manifest, Version
-from birdbone.vault.refs import read_head, read_reflog, refs
+from birdbone.vault.refs.lookup import read_manifest, read_version
+from birdbone.vault.refs.refs import read_head, read_reflog, refs
 
 Scope = Literal["refs", "all"]
 """`refs`: what branches and tags reach now. `all`: also what any ref ever pointed at, if the store still has it."""

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from birdbone.core.digest import digest_bytes
 from birdbone.core.files import write_atomically
-from birdbone.vault.blobs import MAX_DEPTH
 from birdbone.vault.errors import CorruptObjectError, MissingObjectError, RemoteDamagedError
 from birdbone.vault.folder import Vault, explain_write_errors
-from birdbone.vault.packs import EntryKind, Packs, Place, all_places, read_index
 from birdbone.vault.remotes.transport import Transport
+from birdbone.vault.store.blobs import MAX_DEPTH
+from birdbone.vault.store.packs import EntryKind, Packs, Place, all_places, read_index
 
 PACKS = "objects/packs"
 _HEAD_BYTES = 8

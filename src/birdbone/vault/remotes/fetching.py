@@ -32,12 +32,10 @@ from birdbone.vault.errors import (
     VaultBusyError,
 )
 from birdbone.vault.folder import RECORD_KINDS, ObjectKind, Vault, explain_write_errors, hold_lock, open_vault
-from birdbone.vault.history import count_ahead_behind
+from birdbone.vault.history.commits import count_ahead_behind
 from birdbone.vault.names import BRANCHES, HEAD, REMOTES, TAGS, full_ref_name
-from birdbone.vault.objects import has_object, is_intact, path_of, put_record, read_object
-from birdbone.vault.packs import Packs
 from birdbone.vault.records import Manifest, Version
-from birdbone.vault.refs import drop_ref, move_ref, read_head, read_ref, refs, set_head, swap_ref, tracking_refs
+from birdbone.vault.refs.refs import drop_ref, move_ref, read_head, read_ref, refs, set_head, swap_ref, tracking_refs
 from birdbone.vault.remotes.catalogue import Catalogue, Holdings, check_has, local_holdings
 from birdbone.vault.remotes.pushing import record_path
 from birdbone.vault.remotes.remote import Remote, check_is_there, open_remote
@@ -46,6 +44,8 @@ from birdbone.vault.remotes.tables import RemoteRefs
 from birdbone.vault.remotes.transfer import Progress, Report, plan_transfer, receive_blobs, with_chunks
 from birdbone.vault.remotes.transport import Wrap, unsealed
 from birdbone.vault.roots import root_versions
+from birdbone.vault.store.objects import has_object, is_intact, path_of, put_record, read_object
+from birdbone.vault.store.packs import Packs
 
 ORIGIN = "origin"
 """What a clone calls the remote that it was made from."""

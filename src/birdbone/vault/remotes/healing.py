@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from birdbone.vault.artefacts import checkout
-from birdbone.vault.blobs import is_sound, read_chunks
 from birdbone.vault.errors import (
     CorruptObjectError,
     MissingObjectError,
@@ -24,18 +23,19 @@ from birdbone.vault.errors import (
 )
 from birdbone.vault.folder import RECORD_KINDS, ObjectKind, Vault, hold_lock
 from birdbone.vault.loading import load_manifest, load_version
-from birdbone.vault.lookup import read_manifest
 from birdbone.vault.names import is_digest
-from birdbone.vault.objects import has_object, is_intact
-from birdbone.vault.packs import EntryKind, Packs, Place, all_places, broken_packs, forget_index
+from birdbone.vault.refs.lookup import read_manifest
 from birdbone.vault.remotes.catalogue import Catalogue
 from birdbone.vault.remotes.fetching import fetch_record, store_record
 from birdbone.vault.remotes.remote import Remote, open_remote
 from birdbone.vault.remotes.settings import list_remotes
 from birdbone.vault.remotes.transfer import store_whole
 from birdbone.vault.remotes.transport import Wrap, unsealed
-from birdbone.vault.repack import drop_entries
 from birdbone.vault.roots import root_versions
+from birdbone.vault.store.blobs import is_sound, read_chunks
+from birdbone.vault.store.objects import has_object, is_intact
+from birdbone.vault.store.packs import EntryKind, Packs, Place, all_places, broken_packs, forget_index
+from birdbone.vault.store.repack import drop_entries
 from birdbone.vault.upkeep import verify
 
 

@@ -19,18 +19,18 @@ from birdbone.vault.errors import (
     VaultBusyError,
 )
 from birdbone.vault.folder import ObjectKind, Vault, hold_lock
-from birdbone.vault.history import walk_versions
+from birdbone.vault.history.commits import walk_versions
 from birdbone.vault.loading import load_manifest
 from birdbone.vault.names import BRANCHES, HEAD, REMOTES, TAGS
-from birdbone.vault.objects import has_object, path_of, read_object
-from birdbone.vault.packs import Packs
-from birdbone.vault.refs import read_head, read_ref, swap_ref
+from birdbone.vault.refs.refs import read_head, read_ref, swap_ref
 from birdbone.vault.remotes.catalogue import PACKS, local_holdings
 from birdbone.vault.remotes.remote import Remote, open_remote
 from birdbone.vault.remotes.settings import url_of
 from birdbone.vault.remotes.tables import RefChange, RemoteRefs
 from birdbone.vault.remotes.transfer import Progress, Report, plan_transfer, send_blobs, with_chunks
 from birdbone.vault.remotes.transport import Wrap, unsealed
+from birdbone.vault.store.objects import has_object, path_of, read_object
+from birdbone.vault.store.packs import Packs
 
 _MAX_ROUNDS = 4  # each needs a collection of garbage, or a push of other forms, at the remote in just that moment
 

@@ -18,7 +18,7 @@ from birdbone.core.schema import Strict
 from birdbone.vault.errors import BadNameError, BadRemoteError, UnknownRemoteError, VaultError
 from birdbone.vault.folder import Vault, explain_write_errors, hold_lock
 from birdbone.vault.names import REMOTES, full_ref_name
-from birdbone.vault.refs import drop_ref, tracking_refs
+from birdbone.vault.refs.refs import drop_ref, tracking_refs
 from birdbone.vault.remotes.catalogue import index_folder
 
 PROTOCOLS = ("file", "memory", "s3", "gs", "gcs", "az", "abfs")

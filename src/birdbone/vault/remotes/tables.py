@@ -30,8 +30,8 @@ from birdbone.vault.errors import BadNameError, RefConflictError, RemoteDamagedE
 from birdbone.vault.folder import Vault, hold_lock
 from birdbone.vault.journal import canonical_line
 from birdbone.vault.names import BRANCHES, HEAD, Digest, full_ref_name
-from birdbone.vault.permissions import identify
-from birdbone.vault.refs import point_head, read_head, read_ref, refs, swap_ref
+from birdbone.vault.refs.permissions import identify
+from birdbone.vault.refs.refs import point_head, read_head, read_ref, refs, swap_ref
 from birdbone.vault.remotes.transport import Transport
 
 _JOURNAL = "refs/journal"

@@ -18,15 +18,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from blake3 import blake3
-
-from birdbone.vault.blobs import is_sound, read_blocks, read_chunks
-from birdbone.vault.codec.frames import BLOCK_BYTES, encode_whole
 from birdbone.vault.errors import CorruptObjectError, MissingObjectError, RemoteDamagedError
 from birdbone.vault.folder import Vault, explain_write_errors
-from birdbone.vault.packs import EntryKind, Packs, PackWriter, Place
 from birdbone.vault.remotes.catalogue import Catalogue, Holdings, RemotePacks, fits
+from birdbone.vault.store.blobs import is_sound, read_chunks
+from birdbone.vault.store.entries import copy_entry, write_whole
+from birdbone.vault.store.packs import EntryKind, Packs, PackWriter, Place
 
 BATCH_BYTES = 64 << 20
 _COPY_BYTES = 8 << 20
@@ -195,26 +192,6 @@ def store_whole(vault: Vault, packs: Packs, place: Place, *, width: int | None =
         writer.abort()
 
 
-def write_whole(packs: Packs, writer: PackWriter, place: Place, *, width: int | None = None) -> bool:
-    """Write an entry that needs no other blob; False, and nothing written, if the bytes are damaged or missing."""
-    width = width or place.width
-    width = width if place.size_bytes % width == 0 else 1
-    check, sizes = blake3(), []
-    writer.begin()
-    with contextlib.suppress(CorruptObjectError, MissingObjectError):
-        for block in _blocks(read_blocks(packs, place.digest, place=place)):
-            check.update(block)
-            frame = encode_whole(np.frombuffer(block, f"<u{width}"), is_cold=False)
-            writer.write(frame)
-            sizes.append(len(frame))
-        if f"b3:{check.hexdigest()}" == place.digest:
-            writer.write(np.array([*sizes, 0], "<u4").tobytes())
-            writer.end(place.digest, size_bytes=place.size_bytes, kind=EntryKind.FRAMES, width=width)
-            return True
-    writer.begin()
-    return False
-
-
 def _pack_one(packs: Packs, writer: PackWriter, place: Place, *, is_whole: bool) -> None:
     is_written = False
     if is_whole:
@@ -228,21 +205,6 @@ def _pack_one(packs: Packs, writer: PackWriter, place: Place, *, is_whole: bool)
             hint="Heal it from a remote that has it, or put the same content again.",
             digest=place.digest,
         )
-
-
-def copy_entry(packs: Packs, writer: PackWriter, place: Place) -> None:
-    """Write an entry as it lies."""
-    writer.begin()
-    for offset in range(0, place.stored_bytes, _COPY_BYTES):
-        writer.write(packs.read(place, offset, min(_COPY_BYTES, place.stored_bytes - offset)))
-    writer.end(
-        place.digest,
-        size_bytes=place.size_bytes,
-        kind=place.kind,
-        width=place.width,
-        depth=place.depth,
-        below=place.below,
-    )
 
 
 @dataclass(slots=True)
@@ -336,15 +298,3 @@ def _batches(places: Sequence[Place]) -> Iterator[list[Place]]:
         size_bytes += place.stored_bytes
     if batch:
         yield batch
-
-
-def _blocks(pieces: Iterable[memoryview]) -> Iterator[bytes]:
-    """Yield the pieces of a blob cut anew into blocks."""
-    rest = b""
-    for piece in pieces:
-        rest += piece
-        while len(rest) >= BLOCK_BYTES:
-            yield rest[:BLOCK_BYTES]
-            rest = rest[BLOCK_BYTES:]
-    if rest:
-        yield rest

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from birdbone.vault.folder import Vault
-from birdbone.vault.history import commit
-from birdbone.vault.lookup import read_manifest, read_version
+from birdbone.vault.history.commits import commit
 from birdbone.vault.recompose import TensorContent, recompose
 from birdbone.vault.records import Lineage, TensorEntry, Version
+from birdbone.vault.refs.lookup import read_manifest, read_version
 from birdbone.vault.reverting.masks import Conflicts, OnlyMask, return_mask
 from birdbone.vault.reverting.plan import MaskedTensor, RevertPlan, TensorReturn, plan_revert
 from birdbone.vault.reverting.preview import name_some, short

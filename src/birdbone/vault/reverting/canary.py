@@ -19,10 +19,10 @@ from birdbone.core.measurement import Measurement
 from birdbone.core.schema import Strict
 from birdbone.vault.errors import BadRevertError, DecisionError, RefConflictError, UnsupportedFormatError
 from birdbone.vault.folder import Vault, explain_write_errors, hold_lock
-from birdbone.vault.history import log
-from birdbone.vault.lookup import read_version, resolve
+from birdbone.vault.history.commits import log
 from birdbone.vault.names import check_kind
-from birdbone.vault.refs import move_ref, read_ref, ref_target
+from birdbone.vault.refs.lookup import read_version, resolve
+from birdbone.vault.refs.refs import move_ref, read_ref, ref_target
 from birdbone.vault.reverting.observations import Observation, read_figures
 from birdbone.vault.reverting.rules import SingleRule
 from birdbone.vault.reverting.violations import judge_each

@@ -16,9 +16,9 @@ from typing import Literal
 from birdbone.core.digest import digest_json
 from birdbone.vault.errors import RefConflictError
 from birdbone.vault.folder import Vault
-from birdbone.vault.history import log
+from birdbone.vault.history.commits import log
 from birdbone.vault.records import Lineage, Version
-from birdbone.vault.refs import ref_target
+from birdbone.vault.refs.refs import ref_target
 from birdbone.vault.reverting.apply import apply_plan
 from birdbone.vault.reverting.decisions import (
     AnswerEntry,

@@ -17,10 +17,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from birdbone.vault.elements import as_bits, as_float64, is_readable
 from birdbone.vault.folder import Vault
-from birdbone.vault.objects import read_object
+from birdbone.vault.formats.elements import as_bits, as_float64, is_readable
 from birdbone.vault.records import TensorEntry
+from birdbone.vault.store.objects import read_object
 
 OnlyMask = Literal["values", "zeros"]
 Conflicts = Literal["refuse", "keep", "take"]

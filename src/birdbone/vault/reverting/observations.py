@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 from birdbone.core.measurement import Basis, Measurement
 from birdbone.vault.folder import Vault
-from birdbone.vault.lookup import read_version, resolve
 from birdbone.vault.records import Version
+from birdbone.vault.refs.lookup import read_version, resolve
 
 Outcome = Literal["pass", "warn", "fail"]
 

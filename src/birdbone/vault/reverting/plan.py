@@ -15,10 +15,10 @@ from typing import Any
 from birdbone.core.digest import digest_bytes
 from birdbone.vault.errors import BadRevertError, NothingToRevertError, RevertConflictError, UnknownNameError
 from birdbone.vault.folder import Vault
-from birdbone.vault.history import log
-from birdbone.vault.lookup import read_manifest, read_version, resolve
+from birdbone.vault.history.commits import log
 from birdbone.vault.records import Manifest, PlainFile, TensorEntry, Version
-from birdbone.vault.refs import read_ref, ref_target
+from birdbone.vault.refs.lookup import read_manifest, read_version, resolve
+from birdbone.vault.refs.refs import read_ref, ref_target
 from birdbone.vault.reverting.masks import Conflicts, OnlyMask, can_return_mask, return_mask
 from birdbone.vault.reverting.selection import Selection, select_files, select_tensors
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from birdbone.vault.folder import Vault
-from birdbone.vault.lookup import read_manifest, read_version
-from birdbone.vault.refs import refs
+from birdbone.vault.refs.lookup import read_manifest, read_version
+from birdbone.vault.refs.refs import refs
 from birdbone.vault.reverting.masks import OnlyMask
 from birdbone.vault.reverting.observations import Figure, read_figures
 from birdbone.vault.reverting.plan import MaskedTensor, RevertPlan

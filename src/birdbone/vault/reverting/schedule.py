@@ -26,10 +26,10 @@ from birdbone.vault.errors import (
     UnsupportedFormatError,
 )
 from birdbone.vault.folder import Vault, explain_write_errors
-from birdbone.vault.history import log
-from birdbone.vault.lookup import resolve
+from birdbone.vault.history.commits import log
 from birdbone.vault.records import Lineage
-from birdbone.vault.refs import read_ref, ref_target
+from birdbone.vault.refs.lookup import resolve
+from birdbone.vault.refs.refs import read_ref, ref_target
 from birdbone.vault.reverting.apply import apply_plan
 from birdbone.vault.reverting.masks import Conflicts, OnlyMask
 from birdbone.vault.reverting.observations import observe_ref
