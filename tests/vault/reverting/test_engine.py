@@ -136,6 +136,19 @@ def test_a_torn_line_was_never_acknowledged_and_hurts_nothing(vault):
     assert kinds(vault) == ["decision", "decision"]
 
 
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_damaged_line_is_told_wherever_it_stands(vault, place):
+    grow(vault, "main", [10, 10])
+    run_engine(vault, "main", rules_of(), now=NOW)
+    grow(vault, "main", [10.1], first=2)
+    run_engine(vault, "main", rules_of(), now=NOW)
+    lines = decision_log(vault).read_bytes().splitlines(keepends=True)
+    lines[place] = lines[place].replace(b'"kind"', b'"kin')
+    decision_log(vault).write_bytes(b"".join(lines))
+    with pytest.raises(BrokenDecisionLogError, match="is damaged"):
+        read_decisions(vault)
+
+
 def test_a_log_that_was_changed_is_refused_before_anything_is_done(vault):
     grow(vault, "main", [10, 11])
     run_engine(vault, "main", rules_of(), now=NOW)

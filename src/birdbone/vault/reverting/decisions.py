@@ -2,18 +2,16 @@
 
 `reverts/decisions.jsonl` in the store has one JSON object a line, appended under the store's lock and flushed before
 anything is done. Each entry carries the digest of the one before it, so a line that was changed, taken out or put in
-shows; lines cut off at the end do not, which is why the newest digest may be kept elsewhere. A line that a crash tore
-was never acknowledged; it is passed over, and the chain goes on from the last whole one.
+shows; lines cut off at the end do not, which is why the newest digest may be kept elsewhere. A last line that a crash
+tore was never acknowledged; the next append takes it away.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue, TypeAdapter, ValidationError, field_validator
 
@@ -21,6 +19,7 @@ from birdbone.core.digest import digest_json
 from birdbone.core.schema import Strict
 from birdbone.vault.errors import BrokenDecisionLogError, DecisionError
 from birdbone.vault.folder import Vault, explain_write_errors, hold_lock, sync_folder
+from birdbone.vault.journal import append_line, canonical_line, read_journal
 from birdbone.vault.reverting.findings import Judgement
 
 
@@ -109,7 +108,7 @@ def read_decisions(vault: Vault) -> list[Entry]:
     """Return all entries, oldest first, each checked against the one before.
 
     Raises:
-        BrokenDecisionLogError: an entry does not follow the one before it.
+        BrokenDecisionLogError: an entry is damaged, or does not follow the one before it.
     """
     return list(_read(decision_log(vault)))
 
@@ -159,50 +158,26 @@ def pending_decisions(vault: Vault) -> list[Decision]:
 def _append(vault: Vault, entry: Entry, *, known: list[Entry]) -> Entry:
     linked = entry.model_copy(update={"previous": known[-1].digest if known else None})
     path = decision_log(vault)
-    is_fresh = not path.exists()
     with explain_write_errors(path):
-        path.parent.mkdir(exist_ok=True)
-        with path.open("ab") as stream:
-            stream.write(b"\n" * (not is_fresh and not _ends_whole(path)) + _line(linked))
-            stream.flush()
-            os.fsync(stream.fileno())
-        if is_fresh:
-            sync_folder(path.parent)
+        if not path.parent.exists():
+            path.parent.mkdir()
             sync_folder(vault.folder)
+    append_line(path, canonical_line(linked.model_dump(mode="json")), torn=read_journal(path).torn)
     return linked
 
 
-def _line(entry: Entry) -> bytes:
-    return (
-        json.dumps(entry.model_dump(mode="json"), sort_keys=True, ensure_ascii=True, allow_nan=False).encode() + b"\n"
-    )
-
-
-def _ends_whole(path: Path) -> bool:
-    content = path.read_bytes()
-    return not content or content.endswith(b"\n")
-
-
 def _read(path: Path) -> Iterator[Entry]:
-    if not path.exists():
-        return
     previous = None
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        if not line:
-            continue
+    for number, line in enumerate(read_journal(path).lines, start=1):
         entry = _parse(line)
-        if entry is None:
-            continue
-        if entry.previous != previous:
-            raise BrokenDecisionLogError(
-                f"Line {number} of {path.name} does not follow the line before it.", path=str(path), line=number
-            )
+        if entry is None or entry.previous != previous:
+            why = "does not follow the line before it" if entry is not None else "is damaged"
+            raise BrokenDecisionLogError(f"Line {number} of {path.name} {why}.", path=str(path), line=number)
         previous = entry.digest
         yield entry
 
 
-def _parse(line: bytes) -> Any:
-    """Return the entry of a line, or None if a crash tore it."""
+def _parse(line: bytes) -> Entry | None:
     try:
         return _ENTRY.validate_json(line)
     except ValidationError:
