@@ -6,19 +6,19 @@ from typing import Literal
 
 from pydantic import Field
 
-from birdbone.core import Strict
+from birdbone.core import Settings
 
 FIRST_TOKEN_SHARE = 0.1
 """Weight of a window's first token, the attention sink, beside that of all its other tokens."""
 
 
-class WandaConfig(Strict):
+class WandaConfig(Settings):
     """Score = |weight| times the root mean square of its input."""
 
     kind: Literal["wanda"] = "wanda"
 
 
-class MagnitudeConfig(Strict):
+class MagnitudeConfig(Settings):
     """Score = |weight|."""
 
     kind: Literal["magnitude"] = "magnitude"
@@ -27,7 +27,7 @@ class MagnitudeConfig(Strict):
 ImportanceConfig = WandaConfig | MagnitudeConfig
 
 
-class RefitConfig(Strict):
+class RefitConfig(Settings):
     """Least-squares refit of the surviving weights to the dense layer's output."""
 
     num_iterations: int = Field(default=20, ge=1, le=1000)
@@ -36,7 +36,7 @@ class RefitConfig(Strict):
     """Share of the mean input power that is added to every input."""
 
 
-class HealConfig(Strict):
+class HealConfig(Settings):
     """Block-wise healing: each decoder block learns to give the dense model's outputs, pruned weights held at zero."""
 
     kind: Literal["blockwise"] = "blockwise"
@@ -50,7 +50,7 @@ class HealConfig(Strict):
     """Peak rate of Adam; falls to a tenth over the block's steps."""
 
 
-class RegrowConfig(Strict):
+class RegrowConfig(Settings):
     """What a loss spike lets come back."""
 
     spike: float = Field(default=0.03, gt=0, le=1000)
@@ -61,7 +61,7 @@ class RegrowConfig(Strict):
     """Healing windows behind the gradient that chooses them."""
 
 
-class StopLossConfig(Strict):
+class StopLossConfig(Settings):
     """When waves are undone and when they end."""
 
     max_rise: float = Field(default=0.03, gt=0, le=1000)
@@ -72,7 +72,7 @@ class StopLossConfig(Strict):
     """Rise of perplexity over the dense model beyond which a wave is not good either."""
 
 
-class ShedConfig(Strict):
+class ShedConfig(Settings):
     """How much goes in one wave, and from where."""
 
     fraction: float = Field(default=0.10, gt=0, le=0.10)
@@ -90,7 +90,7 @@ StoredType = Literal["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "f16"]
 _EIGHT_BITS_OR_MORE: frozenset[StoredType] = frozenset({"q8_0", "f16"})
 
 
-class QuantizeFormat(Strict):
+class QuantizeFormat(Settings):
     """Bits of each kind of tensor in the exported file."""
 
     linears: StoredType = "q4_0"
@@ -120,7 +120,7 @@ class QuantizeFormat(Strict):
         return next((kind for known, kind in self.by_role.items() if known == role), self.linears)
 
 
-class RoundingConfig(Strict):
+class RoundingConfig(Settings):
     """How weights get to the grid."""
 
     kind: Literal["nearest", "importance", "feedback"] = "feedback"
@@ -131,7 +131,7 @@ class RoundingConfig(Strict):
     """The same for the head: a tied one is the embedding too, whose error the head's inputs do not know."""
 
 
-class WavesConfig(Strict):
+class WavesConfig(Settings):
     """Prune, heal and judge in waves, until the stop-loss or `max_waves`."""
 
     max_waves: int = Field(default=8, ge=1, le=200)
@@ -150,7 +150,7 @@ class WavesConfig(Strict):
     """When waves are undone."""
 
 
-class QuantizeConfig(Strict):
+class QuantizeConfig(Settings):
     """Fewer bits a weight."""
 
     format: QuantizeFormat = QuantizeFormat()
@@ -159,7 +159,7 @@ class QuantizeConfig(Strict):
     """How weights get to the grid."""
 
 
-class LowRankConfig(Strict):
+class LowRankConfig(Settings):
     """Low-rank correction of the block scales, learned block by block and merged into them."""
 
     rank: int = Field(default=4, ge=1, le=256)

@@ -12,7 +12,7 @@ from birdbone.core.errors import BirdboneError, ErrorKind, exit_code
 from birdbone.core.files import write_atomically, write_json
 from birdbone.core.identifiers import new_run_id
 from birdbone.core.measurement import Basis, Measurement
-from birdbone.core.schema import Strict
+from birdbone.core.schema import Settings, Strict
 from birdbone.core.workspace import Workspace, find_workspace, make_workspace
 from birdbone.core.yaml12 import read_yaml, write_yaml
 
@@ -21,6 +21,7 @@ __all__ = [
     "BirdboneError",
     "ErrorKind",
     "Measurement",
+    "Settings",
     "Strict",
     "Workspace",
     "digest_bytes",

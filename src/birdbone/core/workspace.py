@@ -18,13 +18,13 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from birdbone.core.errors import BadConfigError, WorkspaceError
-from birdbone.core.schema import Strict
+from birdbone.core.schema import Settings
 from birdbone.core.yaml12 import read_yaml
 
 FOLDER_NAME = ".birdbone"
 
 
-class WorkspaceConfig(Strict):
+class WorkspaceConfig(Settings):
     """What `.birdbone/config.yaml` may say. The environment wins over the file."""
 
     database_url: str | None = None

@@ -6,13 +6,13 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from birdbone.core import Strict
+from birdbone.core import Settings
 
 BUNDLED = "bundled"
 """The source name of the corpus that the package ships."""
 
 
-class DataConfig(Strict):
+class DataConfig(Settings):
     """Which text a run uses, and how much of each split."""
 
     source: str = Field(default=BUNDLED, min_length=1)

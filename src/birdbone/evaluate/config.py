@@ -6,13 +6,13 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from birdbone.core import Strict
+from birdbone.core import Settings
 
 Comparison = Literal["at_most", "at_least", "at_most_ratio", "at_least_ratio"]
 """How a figure is compared: with the limit itself, or its ratio to the baseline's figure with the limit."""
 
 
-class GateRule(Strict):
+class GateRule(Settings):
     """One rule of a gate: a limit on one measurement."""
 
     measurement: str = Field(min_length=1)
@@ -47,7 +47,7 @@ class GateRule(Strict):
         return self
 
 
-class EvaluateConfig(Strict):
+class EvaluateConfig(Settings):
     """How models are judged."""
 
     batch_size: int = Field(default=4, ge=1)

@@ -10,19 +10,19 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from birdbone.compress.config import FIRST_TOKEN_SHARE, LowRankConfig, QuantizeConfig, WavesConfig
-from birdbone.core import Strict, read_yaml
+from birdbone.core import Settings, read_yaml
 from birdbone.data.config import DataConfig
 from birdbone.evaluate.config import EvaluateConfig
 from birdbone.pipeline.errors import BadRecipeError, UnknownStepError
 
 
-class SeedStep(Strict):
+class SeedStep(Settings):
     """Take the model in: store it, measure it dense, in torch and (as an F16 GGUF) in llama.cpp."""
 
     kind: Literal["seed"]
 
 
-class LogActivationsStep(Strict):
+class LogActivationsStep(Settings):
     """One streamed pass over calibration text: E[x²] and XᵀX of every linear's inputs."""
 
     kind: Literal["log_activations"]
@@ -52,13 +52,13 @@ class LowRankStep(LowRankConfig):
     """Windows that this step does not learn from, on which the corrected model has to be nearer to the dense one."""
 
 
-class ExportStep(Strict):
+class ExportStep(Settings):
     """Write the GGUF."""
 
     kind: Literal["export"]
 
 
-class JudgeStep(Strict):
+class JudgeStep(Settings):
     """Load the exported file in llama.cpp, measure it there, and gate it; a fail goes back to an earlier good state."""
 
     kind: Literal["judge"]
@@ -68,7 +68,7 @@ class JudgeStep(Strict):
     """Readings of each file, taken in turns; the median counts."""
 
 
-class VersionStep(Strict):
+class VersionStep(Settings):
     """Commit the judged model, move the ref, write the diff bundle."""
 
     kind: Literal["version"]
@@ -94,7 +94,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
 """Kinds of step that have to stand before each kind."""
 
 
-class Recipe(Strict):
+class Recipe(Settings):
     """What a run does: a model, a text, and steps in order."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{2,39}$")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from birdbone.core import Strict
+from birdbone.core import Settings
 
 
-class FitConfig(Strict):
+class FitConfig(Settings):
     """Adam with a cosine schedule."""
 
     num_steps: int = Field(ge=0, le=100_000_000)

@@ -35,6 +35,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -49,7 +50,7 @@ _FORMAT = "birdbone.vault/2"
 _LOCK_POLL_SECONDS = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Vault:
     """An open store. Plain data: copy it, send it to another process, open it twice."""
 
@@ -61,7 +62,7 @@ class Vault:
         """Folder of all objects."""
         return self.folder / "objects"
 
-    @property
+    @cached_property
     def packs(self) -> Path:
         """Folder of packs."""
         return self.objects / "packs"

@@ -16,6 +16,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from birdbone.vault.errors import CorruptObjectError, MissingObjectError, RemoteDamagedError
@@ -116,13 +117,13 @@ def with_chunks(wanted: Iterable[str], *, packs: Packs, holdings: Holdings) -> l
     return list(found)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outbox(Vault):
     """A store whose finished packs lie in a folder of their own: those that are to be sent away."""
 
     sending: Path = Path()
 
-    @property
+    @cached_property
     def packs(self) -> Path:
         """Folder of the packs that were finished."""
         return self.sending
