@@ -8,9 +8,12 @@ Run: `python vault_operation.py commit VAULT FOLDER [BASE]` or `python vault_ope
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, before NumPy starts threads
 
 from birdbone.vault import checkout, commit, open_vault, put_folder
 

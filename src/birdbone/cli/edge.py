@@ -23,6 +23,7 @@ JSON, VERBOSE = "birdbone.json", "birdbone.verbose"
 
 _SETTINGS = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait starve whatever else runs
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy's: what is large is done by torch, and starting them takes a tenth of a second
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }

@@ -9,9 +9,9 @@ merge's version ends with a line that names the strategies and what each settled
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def merge(
     author: str | None = None,
     allow_fast_forward: bool = True,
     time: dt.datetime | None = None,
-    num_threads: int | None = None,
+    num_threads: int = 1,
 ) -> MergeResult:
     """Return what came of merging `theirs` into the branch `ref`, which then points at the merge.
 
@@ -108,7 +108,9 @@ def merge(
         message: without the closing line about the strategies, which is added.
         allow_fast_forward: whether the ref may just move on when our side changed nothing; else a version with two
             parents is made then too.
-        time: when; now, unless a test says otherwise. Nothing else depends on the clock, and nothing on `num_threads`.
+        time: when; now, unless a test says otherwise. Nothing else depends on the clock.
+        num_threads: share the blocks of a tensor; no bit of the result depends on it. One was the fastest where it was
+            measured: Python's lock passes from thread to thread more often than the blocks are worth.
 
     Raises:
         MergeConflictError: conflicts that no strategy settles, all of them; nothing was written.
@@ -169,13 +171,13 @@ def decide(plan: MergePlan, strategies: Sequence[str | StrategyRule] = ()) -> tu
 
 
 def write_merge(
-    vault: Vault, plan: MergePlan, strategies: Sequence[str | StrategyRule] = (), *, num_threads: int | None = None
+    vault: Vault, plan: MergePlan, strategies: Sequence[str | StrategyRule] = (), *, num_threads: int = 1
 ) -> str:
     """Return the artefact that a plan comes to, stored; no ref moves. Raises what `merge` does."""
     rules = parse_strategies(strategies)
     decide(plan, rules)
     frame: Side = _frames(plan, rules)[0]
-    with ThreadPoolExecutor(num_threads or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(num_threads) if num_threads > 1 else contextlib.nullcontext() as pool:
         tensors = {
             change.name: chosen
             for change in plan.tensors
@@ -327,7 +329,7 @@ def _chosen(change: Change[Any], rules: Sequence[StrategyRule]) -> Any:
 
 
 def _tensor(
-    vault: Vault, change: TensorChange, rules: Sequence[StrategyRule], pool: Executor
+    vault: Vault, change: TensorChange, rules: Sequence[StrategyRule], pool: Executor | None
 ) -> TensorEntry | TensorContent | None:
     rule = _rule_for(change, rules) if change.is_conflict else None
     if rule is None or isinstance(rule.strategy, TakeOne):

@@ -108,7 +108,7 @@ def _signs(below: Elements, above: Elements, shed: Flags) -> list[bytes]:
 
 
 def _set_zeros(cursor: Cursor, found: Elements, shed: Flags) -> None:
-    """Shed elements in place. Where all signs follow one rule, arithmetic over all is quicker than a choice by flags."""
+    """Shed elements in place; arithmetic over all of them is quicker than choosing some by flags."""
     (form,) = cursor.take(1)
     sign = _sign_of(found)
     if form == _NONE:
