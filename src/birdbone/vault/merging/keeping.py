@@ -63,14 +63,14 @@ class Kept:
         """Nothing is dropped."""
         return self.mask is None and self.threshold < 0
 
-    def trim(self, delta: Floats, part: Part, *, size: Floats) -> None:
-        """Set what does not stay to zero, in place; `size` is room for the magnitudes."""
+    def trim(self, delta: Floats, part: Part) -> None:
+        """Set what does not stay to zero, in place; magnitudes are as good as the delta itself."""
         if self.is_all:
             return
         if self.mask is not None:
             np.multiply(delta, self.mask[part.slice], out=delta)
             return
-        np.abs(delta, out=size)
+        size = np.abs(delta)
         split = min(max(self.end - part.start, 0), len(delta))
         np.multiply(delta[:split], size[:split] >= np.float32(self.threshold), out=delta[:split])
         np.multiply(delta[split:], size[split:] > np.float32(self.threshold), out=delta[split:])
@@ -245,16 +245,12 @@ def rescaled(
     start, source = flat(base), flat(tensor)
 
     def norms(part: Part) -> tuple[float, float]:
-        delta = read_delta(source, read_finite(start, part), part)
-        before = _l1(delta)
-        kept.trim(delta, part, size=np.empty_like(delta))
-        return before, _l1(delta)
+        sizes = _sizes(start, source, part)
+        before = float(sizes.sum())  # NumPy sums pairwise: good to 1e-7 within a block
+        kept.trim(sizes, part)
+        return before, float(sizes.sum())
 
     sums = run(norms, blocks_of(len(start)), pool)
     before, after = (sum(column) for column in zip(*sums, strict=True)) if sums else (0.0, 0.0)
     factor = before / after if before >= _MIN_NORM and after >= _MIN_NORM else 1.0
     return Kept(mask=kept.mask, threshold=kept.threshold, end=kept.end, factor=factor)
-
-
-def _l1(delta: Floats) -> float:
-    return float(np.abs(delta).sum())  # NumPy sums pairwise: good to 1e-7 within a block

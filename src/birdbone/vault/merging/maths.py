@@ -262,7 +262,7 @@ def _keep_all(_model: int) -> Kept:
 
 
 def _weigh(delta: Floats, kept: Kept, part: Part, *, weight: np.float32) -> None:
-    kept.trim(delta, part, size=np.empty_like(delta))
+    kept.trim(delta, part)
     if kept.factor != 1:
         delta *= np.float32(kept.factor)
     if weight != 1:
@@ -286,10 +286,9 @@ def _mix_agreeing(deltas: list[Floats], weights_M: Floats, *, consensus: Consens
     mixed, divisor, room = np.zeros_like(sign), np.zeros_like(sign), np.empty_like(sign)
     for delta, weight in zip(deltas, weights_M, strict=True):
         delta *= sign
-        agrees = delta > 0
-        mixed += np.multiply(delta, agrees, out=room)
+        mixed += np.maximum(delta, 0, out=room)
         if normalize:
-            divisor += np.multiply(agrees, weight, out=room)
+            divisor += np.multiply(delta > 0, weight, out=room)
     mixed *= sign
     if normalize:
         divisor += divisor == 0
