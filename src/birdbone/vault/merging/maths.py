@@ -283,22 +283,21 @@ def _mix_agreeing(deltas: list[Floats], weights_M: Floats, *, consensus: Consens
     votes = _sum_in_order(deltas if consensus == "sum" else [np.sign(delta) for delta in deltas])
     # The elected sign, ±1. A vote of -0 only comes about where every delta is 0, and then the sign is idle.
     sign = np.copysign(np.float32(1), votes, out=votes)
-    mixed, divisor, room = np.zeros_like(sign), np.zeros_like(sign), np.empty_like(sign)
-    for delta, weight in zip(deltas, weights_M, strict=True):
+    for delta in deltas:
         delta *= sign
-        mixed += np.maximum(delta, 0, out=room)
-        if normalize:
-            divisor += np.multiply(delta > 0, weight, out=room)
+    agreeing = [np.multiply(delta > 0, weight) for delta, weight in zip(deltas, weights_M, strict=True) if normalize]
+    mixed = _sum_in_order([np.maximum(delta, 0, out=delta) for delta in deltas])
     mixed *= sign
     if normalize:
+        divisor = _sum_in_order(agreeing)
         divisor += divisor == 0
         mixed /= divisor
     return mixed
 
 
 def _sum_in_order(terms: Sequence[Floats]) -> Floats:
-    total = terms[0].copy()
-    for term in terms[1:]:
+    total = terms[0] + terms[1] if len(terms) > 1 else terms[0].copy()
+    for term in terms[2:]:
         total += term
     return total
 
