@@ -136,6 +136,7 @@ def become_child(request: Request) -> NoReturn:
     from birdbone.core import BirdboneError, find_workspace
     from birdbone.pipeline import running
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started deaf to it
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     seen: set[str] = set()
