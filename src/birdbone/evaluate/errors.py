@@ -8,7 +8,13 @@ EvaluateError
 ├── UnpairedError                evaluate.unpaired                two results that are not of the same items
 ├── TooFewWindowsError           evaluate.too_few_windows         too few for an interval
 ├── AmbiguousMeasurementError    evaluate.ambiguous_measurement   two figures of one name
-└── NoTokensError                evaluate.no_tokens               an engine that decoded nothing
+├── NoTokensError                evaluate.no_tokens               an engine that decoded nothing
+├── BadRequestError              evaluate.bad_request             a question that no model can be asked
+├── BadBenchmarkError            evaluate.bad_benchmark           a file of items that lacks what its task needs
+├── MissingBenchmarkError        evaluate.missing_benchmark       items that are neither here nor to be had
+├── MissingHarnessError          evaluate.missing_harness         lm-eval is not installed
+├── EndpointError                evaluate.endpoint                a service that does not answer as it should
+└── NoLogprobsError              evaluate.no_logprobs             an engine that tells no likelihood of each token
 ```
 """
 
@@ -72,3 +78,49 @@ class NoTokensError(EvaluateError):
     code = "evaluate.no_tokens"
     kind: ErrorKind = "internal"
     hint = "Check that the engine does not stop at once: give it a prompt, and ignore the end-of-text token."
+
+
+class BadRequestError(EvaluateError):
+    """A request has no context, no tokens, or more tokens than the model takes."""
+
+    code = "evaluate.bad_request"
+    hint = "Use fewer examples in the prompt, or leave the item out."
+
+
+class BadBenchmarkError(EvaluateError):
+    """A file of items lacks a column, or holds a value that its task cannot use."""
+
+    code = "evaluate.bad_benchmark"
+    hint = "Compare the file with what the message says is missing; docs/evaluate.md lists the columns of each task."
+
+
+class MissingBenchmarkError(EvaluateError):
+    """There is no benchmark of this name, or its items are not in the folder that was given."""
+
+    code = "evaluate.missing_benchmark"
+    kind: ErrorKind = "not_found"
+    hint = "`birdbone eval list` names the benchmarks and the files that each needs."
+
+
+class MissingHarnessError(EvaluateError):
+    """EleutherAI's lm-eval is not installed."""
+
+    code = "evaluate.missing_harness"
+    kind: ErrorKind = "unavailable"
+    hint = "Install it: pip install 'birdbone[eval]'"
+
+
+class EndpointError(EvaluateError):
+    """A service cannot be reached, refuses, or answers what is no completion."""
+
+    code = "evaluate.endpoint"
+    kind: ErrorKind = "unavailable"
+    hint = "Check the address (up to and with /v1), the model's name there and the key."
+
+
+class NoLogprobsError(EvaluateError):
+    """An engine does not give the log-probability of each token of a prompt, so nothing can be scored by it."""
+
+    code = "evaluate.no_logprobs"
+    kind: ErrorKind = "unavailable"
+    hint = "Ask the model file itself in torch or llama.cpp, or an endpoint that gives log-probabilities with `echo`."

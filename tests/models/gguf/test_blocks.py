@@ -23,7 +23,7 @@ from birdbone.models.gguf.blocks import encode_floats, size_bytes
 
 ORACLE = {kind: gguf.GGMLQuantizationType[kind.name] for kind in GgufType if kind.is_quantized}
 block_types = st.sampled_from(sorted(ORACLE))
-# gguf-py divides by a block's scale: where that is below 1e-37 its quotient overflows, and the codes are whatever a NaN is.
+# gguf-py divides by a block's scale: below 1e-37 its quotient overflows, and the codes are whatever a NaN is.
 _LEAST = 2.0**-110
 _reals = st.just(0.0) | st.floats(_LEAST, 1e4, width=32) | st.floats(-1e4, -_LEAST, width=32)
 matrices = hnp.arrays(np.float32, st.tuples(st.integers(1, 3), st.sampled_from([32, 64, 96])), elements=_reals)

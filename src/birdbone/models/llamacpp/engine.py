@@ -50,6 +50,7 @@ class LlamaCpp:
         self.num_ctx = int(self._call("llama_n_ctx", context))
         self._batch_size = int(self._call("llama_n_batch", context))
         self.vocab_size = int(self._call("llama_vocab_n_tokens", self._vocabulary))
+        self._held: list[int] = []  # tokens that the key-value cache holds, from position 0 on
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +76,26 @@ class LlamaCpp:
     def tensor_bytes(self) -> int:
         """Bytes of the model's tensors as llama.cpp counts them."""
         return int(self._call("llama_model_size", self._model))
+
+    @property
+    def beginning_token(self) -> int | None:
+        """The token that begins a text, or None."""
+        return _known(self._call("llama_vocab_bos", self._vocabulary))
+
+    @property
+    def end_token(self) -> int | None:
+        """The token that ends a text, or None."""
+        return _known(self._call("llama_vocab_eos", self._vocabulary))
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        """Return the text of ids, special tokens left out; bytes that are no UTF-8 become U+FFFD."""
+        ids = (ctypes.c_int32 * max(1, len(token_ids)))(*token_ids)
+        capacity = 16 * len(token_ids) + 16
+        room = ctypes.create_string_buffer(capacity)
+        count = self._call("llama_detokenize", self._vocabulary, ids, len(token_ids), room, capacity, True, False)
+        if count < 0:
+            raise EngineError(f"llama.cpp needs {-count} bytes for {len(token_ids)} ids; {capacity} were offered.")
+        return room.raw[:count].decode("utf-8", errors="replace")
 
     def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[int]:
         """Return the ids of `text` by llama.cpp's own tokenizer.
@@ -114,6 +135,35 @@ class LlamaCpp:
         targets = np.asarray(token_ids[1:])
         chunks = self._logit_chunks(token_ids[:-1])
         return np.concatenate([_nll_of(chunk_CV, targets[start : start + len(chunk_CV)]) for start, chunk_CV in chunks])
+
+    def last_logits(self, token_ids: Sequence[int], num_last: int) -> NDArray[np.float32]:
+        """Return the logits after each of the last `num_last` tokens, shape (num_last, V).
+
+        Tokens that the call before this one ended with in the same places are not computed again, so questions that
+        share their beginning cost only what differs.
+
+        Raises:
+            EngineInputError: no tokens, an unknown id, or more tokens than the context holds.
+        """
+        self._check_tokens(token_ids)
+        start = len(token_ids) - num_last
+        same = next((at for at, pair in enumerate(zip(self._held, token_ids, strict=False)) if pair[0] != pair[1]), None)
+        kept = min(len(self._held), len(token_ids), start) if same is None else min(same, start)
+        memory = self._call("llama_get_memory", self._context)
+        if not self._call("llama_memory_seq_rm", memory, 0, kept, -1):
+            self._clear()
+            kept = 0
+        self._held = list(token_ids[:kept])
+        for begin in range(kept, start, self._batch_size):
+            self._decode(token_ids[begin : min(begin + self._batch_size, start)], begin, all_logits=False)
+        found = []
+        for begin in range(start, len(token_ids), self._batch_size):
+            chunk = token_ids[begin : begin + self._batch_size]
+            self._decode(chunk, begin, all_logits=True)
+            pointer = self._call("llama_get_logits", self._context)
+            found.append(np.ctypeslib.as_array(pointer, shape=(len(chunk), self.vocab_size)).copy())
+        self._held = list(token_ids)
+        return np.concatenate(found)
 
     def generate_greedy(self, token_ids: Sequence[int], num_tokens: int) -> list[int]:
         """Return the `num_tokens` most likely tokens after a prompt, one after another. Stops at no special token.
@@ -181,6 +231,7 @@ class LlamaCpp:
             raise EngineError(f"llama.cpp failed to decode {len(token_ids)} tokens at {start} (status {status}).")
 
     def _clear(self) -> None:
+        self._held = []
         self._call("llama_memory_clear", self._call("llama_get_memory", self._context), True)
 
     def _check_tokens(self, token_ids: Sequence[int], *, num_more: int = 0) -> None:
@@ -194,6 +245,10 @@ class LlamaCpp:
 
     def _call(self, name: str, *arguments: Any) -> Any:
         return self._library.call(name, *arguments)
+
+
+def _known(token: int) -> int | None:
+    return int(token) if token >= 0 else None
 
 
 def open_engine(path: Path, *, num_ctx: int, num_threads: int) -> LlamaCpp:
