@@ -15,8 +15,8 @@ from types import FrameType
 from birdbone.cli.errors import ModelMissingError, NoRecipeError, UsageError
 from birdbone.cli.output import talk
 from birdbone.cli.progress import RunDisplay, open_screen
-from birdbone.core import BirdboneError, Workspace, find_workspace, make_workspace
-from birdbone.core.errors import WorkspaceError
+from birdbone.cli.workspaces import open_workspace
+from birdbone.core import BirdboneError, find_workspace
 from birdbone.data import load_texts
 from birdbone.data.hub import is_hub_id
 from birdbone.pipeline import service
@@ -85,7 +85,7 @@ def carry_out(request: Request, *, is_verbose: bool) -> service.RunView:
     from birdbone.pipeline import running  # torch, only now that a run starts
 
     recipe = plan(request)
-    workspace = _open_workspace()
+    workspace = open_workspace()
     if request.resume is None:
         talk("choosing threads and number format for this machine")
         run_id = running.create_run(workspace, recipe)
@@ -118,16 +118,6 @@ def _check_model(spec: str) -> None:
     if is_path and not Path(spec).expanduser().exists():
         hint = "Name a folder, a .safetensors, a .gguf, a hub id (owner/name) or `starter`."
         raise ModelMissingError(f"There is no model at {spec}.", hint=hint)
-
-
-def _open_workspace() -> Workspace:
-    try:
-        return find_workspace()
-    except WorkspaceError:
-        pass
-    workspace, _ = make_workspace()
-    talk(f"made a workspace in {workspace.folder}")
-    return workspace
 
 
 @contextlib.contextmanager

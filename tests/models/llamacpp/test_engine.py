@@ -102,3 +102,22 @@ def test_closing_twice_does_nothing(tiny_gguf: Path) -> None:
 
 def test_the_engine_names_its_cpu_features() -> None:
     assert system_info().startswith("CPU")
+
+
+def test_last_logits_are_the_same_whatever_was_asked_before(tiny_gguf: Path, tiny_model: LoadedModel) -> None:
+    ids = tiny_model.tokenizer(TEXT)["input_ids"]
+    asked = [(ids[:150], 3), (ids[:150], 1), (ids[:20], 20), (ids[:100] + ids[:40], 2), (ids[:140], 130), (ids[5:9], 1)]
+    with open_engine(tiny_gguf, num_ctx=256, num_threads=1) as engine:
+        found = [engine.last_logits(tokens, count) for tokens, count in asked]
+        whole = [engine.logits(tokens)[-count:] for tokens, count in asked]
+        again = engine.last_logits(*asked[0])
+    for one, other in zip(found, whole, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-3 * float(other.std()))
+    np.testing.assert_allclose(again, whole[0], atol=2e-3 * float(whole[0].std()))
+
+
+def test_text_comes_back_from_its_tokens(tiny_gguf: Path) -> None:
+    with open_engine(tiny_gguf, num_ctx=64, num_threads=1) as engine:
+        assert engine.detokenize(engine.tokenize("the best of times")) == "the best of times"
+        assert engine.detokenize([]) == ""
+        assert engine.end_token is not None

@@ -147,7 +147,9 @@ class LlamaCpp:
         """
         self._check_tokens(token_ids)
         start = len(token_ids) - num_last
-        same = next((at for at, pair in enumerate(zip(self._held, token_ids, strict=False)) if pair[0] != pair[1]), None)
+        same = next(
+            (at for at, pair in enumerate(zip(self._held, token_ids, strict=False)) if pair[0] != pair[1]), None
+        )
         kept = min(len(self._held), len(token_ids), start) if same is None else min(same, start)
         memory = self._call("llama_get_memory", self._context)
         if not self._call("llama_memory_seq_rm", memory, 0, kept, -1):

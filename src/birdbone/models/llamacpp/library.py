@@ -80,7 +80,10 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "llama_vocab_bos": (_Int, [_Pointer]),
     "llama_vocab_eos": (_Int, [_Pointer]),
     "llama_vocab_get_add_bos": (ctypes.c_bool, [_Pointer]),
-    "llama_detokenize": (_Int, [_Pointer, ctypes.POINTER(_Int), _Int, ctypes.c_char_p, _Int, ctypes.c_bool, ctypes.c_bool]),
+    "llama_detokenize": (
+        _Int,
+        [_Pointer, ctypes.POINTER(_Int), _Int, ctypes.c_char_p, _Int, ctypes.c_bool, ctypes.c_bool],
+    ),
     "llama_batch_get_one": (Batch, [ctypes.POINTER(_Int), _Int]),
     "llama_decode": (_Int, [_Pointer, Batch]),
     "llama_synchronize": (None, [_Pointer]),

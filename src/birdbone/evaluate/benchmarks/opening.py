@@ -1,0 +1,85 @@
+"""From what a person named to a judge of it, and to the digest under which its results are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from birdbone.core.digest import digest_file, digest_json
+from birdbone.evaluate.benchmarks.judge import Judge
+from birdbone.evaluate.benchmarks.llamacpp_judge import LlamaCppJudge
+from birdbone.evaluate.benchmarks.torch_judge import TorchJudge
+from birdbone.models import ModelSource, choose_compute_dtype, find_source, load_model, use_threads
+from birdbone.models.llamacpp import open_engine
+
+Engine = Literal["torch", "llama.cpp"]
+"""What runs the model."""
+Dtype = Literal["auto", "float32", "bfloat16"]
+
+_FILES_OF_A_MODEL = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model that is to be judged."""
+
+    spec: str
+    name: str
+    artefact: str
+    """Digest of its files."""
+    engine: Engine
+    dtype: str
+    """Number format of the computation in torch."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its judge's settings will be."""
+        return {"engine": "torch", "dtype": self.dtype} if self.engine == "torch" else {"engine": self.engine}
+
+
+def find_candidate(spec: str, *, engine: Engine | None = None, dtype: Dtype = "auto") -> Candidate:
+    """Return what is to be judged; a GGUF file runs in llama.cpp, all else in torch, unless `engine` says otherwise.
+
+    Args:
+        dtype: of the computation in torch; `auto` is bfloat16 where this machine is faster in it, else float32.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    source = find_source(spec)
+    chosen: Engine = engine or ("llama.cpp" if source.kind == "gguf" else "torch")
+    if dtype == "auto":
+        dtype = "bfloat16" if choose_compute_dtype().dtype == torch.bfloat16 else "float32"
+    return Candidate(spec=spec, name=source.name, artefact=_digest_of(source), engine=chosen, dtype=dtype)
+
+
+@contextmanager
+def open_judge(candidate: Candidate, *, num_threads: int, num_ctx: int = 4096) -> Iterator[Judge]:
+    """Give the judge of a candidate, on so many threads.
+
+    Args:
+        num_ctx: tokens that llama.cpp is opened for; torch takes what the model does.
+    """
+    if candidate.engine == "llama.cpp":
+        path = find_source(candidate.spec).file
+        assert path is not None, "a file that llama.cpp runs is a file"
+        with open_engine(path, num_ctx=num_ctx, num_threads=num_threads) as engine:
+            yield LlamaCppJudge(engine)
+        return
+    before = use_threads(num_threads)
+    try:
+        loaded = load_model(candidate.spec, dtype=getattr(torch, candidate.dtype))
+        yield TorchJudge(loaded.model, loaded.tokenizer, dtype=getattr(torch, candidate.dtype))
+    finally:
+        use_threads(before)
+
+
+def _digest_of(source: ModelSource) -> str:
+    if source.file is not None and source.kind == "gguf":
+        return digest_file(source.file)
+    paths = {path for pattern in _FILES_OF_A_MODEL for path in source.folder.glob(pattern)}
+    return digest_json({path.name: digest_file(path) for path in sorted(paths)})
