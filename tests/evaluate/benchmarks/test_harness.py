@@ -4,14 +4,14 @@ from collections import Counter
 
 import pytest
 from lm_eval.models.huggingface import HFLM
+from tests.evaluate.benchmarks.texts import character_tokenizer, write_all_items, write_lines
+from tests.evaluate.tiny import tiny_model
 
 from birdbone.evaluate.benchmarks import BENCHMARKS, Question
 from birdbone.evaluate.benchmarks.harness import ask, ask_model
 from birdbone.evaluate.benchmarks.local_items import read_items
 from birdbone.evaluate.benchmarks.running import run_questions
 from birdbone.evaluate.benchmarks.torch_judge import TorchJudge
-from tests.evaluate.benchmarks.texts import character_tokenizer, write_all_items, write_lines
-from tests.evaluate.tiny import tiny_model
 
 
 @pytest.fixture(scope="module")
