@@ -8,7 +8,10 @@ EvaluateError
 ├── UnpairedError                evaluate.unpaired                two results that are not of the same items
 ├── TooFewWindowsError           evaluate.too_few_windows         too few for an interval
 ├── AmbiguousMeasurementError    evaluate.ambiguous_measurement   two figures of one name
-└── NoTokensError                evaluate.no_tokens               an engine that decoded nothing
+├── NoTokensError                evaluate.no_tokens               an engine that decoded nothing
+├── NoSandboxError               evaluate.no_sandbox              a machine that cannot hold foreign code
+├── SandboxBrokenError           evaluate.sandbox_broken          a sandbox that did not start
+└── BadTestError                 evaluate.bad_test                a task whose own prompt or test is not Python
 ```
 """
 
@@ -72,3 +75,29 @@ class NoTokensError(EvaluateError):
     code = "evaluate.no_tokens"
     kind: ErrorKind = "internal"
     hint = "Check that the engine does not stop at once: give it a prompt, and ignore the end-of-text token."
+
+
+class NoSandboxError(EvaluateError):
+    """This machine gives too few walls to run what a model wrote; nothing was run."""
+
+    code = "evaluate.no_sandbox"
+    kind: ErrorKind = "unavailable"
+    hint = (
+        "Run on Linux 5.13 or later; in a container allow user namespaces or Landlock with seccomp. "
+        "`describe_layers()` says what is missing."
+    )
+
+
+class SandboxBrokenError(EvaluateError):
+    """The process that builds the walls ended before it could say which of them stand."""
+
+    code = "evaluate.sandbox_broken"
+    kind: ErrorKind = "internal"
+    hint = "The message has the end of what it wrote; check that this Python starts with `python -s -P -S`."
+
+
+class BadTestError(EvaluateError):
+    """The prompt or the test of a task does not compile, so that no answer could pass."""
+
+    code = "evaluate.bad_test"
+    hint = "Fetch the benchmark again; its fields were cut or mixed up."
