@@ -78,12 +78,12 @@ class NoTokensError(EvaluateError):
 
 
 class NoSandboxError(EvaluateError):
-    """This machine gives too few walls to run what a model wrote; nothing was run."""
+    """The machine gives too few walls to run what a model wrote; nothing was run."""
 
     code = "evaluate.no_sandbox"
     kind: ErrorKind = "unavailable"
     hint = (
-        "Run on Linux 5.13 or later; in a container allow user namespaces or Landlock with seccomp. "
+        "Run on Linux 5.12 or later; in a container allow user namespaces or Landlock with seccomp. "
         "`describe_layers()` says what is missing."
     )
 

@@ -1,7 +1,7 @@
 """Running code that a model wrote, so that it can be judged and can do no harm. Linux only.
 
-Owns: the walls around a program (namespaces, a root of its own, Landlock, a system call filter, limits), the verdict of a
-test that the program cannot reach, and a pool of such runs. Needs: `core`; inside the walls nothing but Python.
+Owns: the walls around a program (namespaces, a root of its own, Landlock, a system call filter, limits), the verdict
+of a test that the program cannot reach, and a pool of such runs. Needs: `core`; inside the walls nothing but Python.
 
 ```python
 result = check_humaneval(prompt, completion, test, entry_point)
@@ -9,14 +9,18 @@ result.has_passed, result.ending, result.exception, result.layers
 ```
 
 What a pass means. `check_humaneval` and `check_mbpp` run the assertions in another process than the code: it gets the
-arguments and gives back plain values, so it can neither read the expected answers, nor answer with an object that equals everything,
-nor write the verdict. `run_python` has no test: its pass says only that the program itself got to its end.
+arguments and gives back plain values, so it can neither read the expected answers, nor answer with an object that
+equals everything, nor write the verdict. `run_python` has no test: its pass says only that the program itself got to
+its end, and a program that means to can say so falsely.
 
-What remains possible: a program that was written to return the expected answers (it sees the arguments) passes, as it does
-under any test by examples; a hole in the kernel opens every wall that the kernel builds; it may burn its share of CPU and
-memory (`num_processes` times `memory_bytes` at most, plus the scratch folder); it sees the time, the kernel's version, the number
-of cores and how large the machine is, and, where there is no root of its own, which paths exist, but not what is in
-them. A change that a function makes to its arguments is not seen by the test.
+What remains possible:
+
+- A program written to return the expected answers passes, as it does under any test by examples: it sees the arguments.
+- A hole in the kernel opens every wall that the kernel builds.
+- It may burn its share: `num_processes` times `memory_bytes`, the scratch folder, and that many times `cpu_seconds`.
+- It sees the clock, the kernel's version and the size of the machine; without a root of its own also which paths exist,
+  though not what is in them.
+- Whether a function changes its arguments is not seen by the test, which passes copies.
 """
 
 from birdbone.evaluate.sandbox.limits import Limits

@@ -27,6 +27,7 @@ def run_many(
         num_workers: how many run at once; more than the machine has cores makes honest programs run out of time.
         limits: of each program.
         on_progress: called with how many of how many are done, in this thread.
+
     Raises:
         NoSandboxError: the machine cannot hold the programs; none was run.
     """

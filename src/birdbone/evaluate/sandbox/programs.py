@@ -1,7 +1,8 @@
 """What is to be run: code, and the tests that judge it.
 
-Of the tests, names of the standard library and of Python itself mean what they mean, whatever the code defines: else a
-`set` of its own would make every comparison of sets true. All other names that the tests use and do not define are the code's.
+In the tests, names of the standard library and of Python itself mean what they mean, whatever the code defines: else
+a `set` of its own would make every comparison of sets true. All other names that the tests use and do not define are
+the code's.
 """
 
 from __future__ import annotations

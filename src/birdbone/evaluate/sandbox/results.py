@@ -48,7 +48,7 @@ class SandboxResult:
     exception: str | None
     """Name of the exception's class, where one ended it."""
     detail: str
-    """The exception's message, or what happened. Written by the program as likely as not: text to show, not to trust."""
+    """The exception's message, or what happened. The program may have written it: text to show, not to trust."""
     signal_number: int | None
     stdout: str
     stderr: str

@@ -1,12 +1,14 @@
 """One program, one fresh process tree, one verdict: the side outside of the walls.
 
-The parent starts the stage (`inside/stage.py`), keeps the time, caps what is printed, kills the whole group, and believes no verdict
-but the one that comes with the nonce through the judge's own pipe.
+The parent starts the stage (`inside/stage.py`), keeps the time, caps what is printed, kills the whole group, and
+believes no verdict but the one that comes with the nonce through the judge's own pipe. Before its first program it runs
+one whose verdict it knows: a library that cannot be read inside would else look like code that is wrong.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -39,6 +41,11 @@ _FLAGS = ("-s", "-P", "-S", "-X", "utf8")
 _ENVIRONMENT = {"PYTHONHASHSEED": "0"}
 _FIRST_THROWAWAY_USER, _NUM_THROWAWAY_USERS = 1_879_048_192, 2**26
 _SECONDS_TO_DIE = 5.0
+_KNOWN_GOOD = Program(
+    code="import collections, datetime, hashlib, heapq, math, random, re, typing\ndef twice(x): return 2 * x",
+    remote_names=("twice",),
+    tests="assert twice([1]) == [1, 1]",
+)
 
 
 def run_python(code: str, *, limits: Limits | None = None, without: Collection[Layer] = ()) -> SandboxResult:
@@ -50,6 +57,7 @@ def run_python(code: str, *, limits: Limits | None = None, without: Collection[L
         code: Python source.
         limits: what it may use up.
         without: layers to leave out, to see what the others hold alone.
+
     Raises:
         NoSandboxError: the machine cannot hold the program.
         SandboxBrokenError: the sandbox itself did not work.
@@ -89,18 +97,23 @@ def describe_layers(*, without: Collection[Layer] = ()) -> Layers:
     return _Run(Program(code=""), Limits(), without).finish().layers
 
 
-def run_program(
-    program: Program, *, limits: Limits | None = None, without: Collection[Layer] = ()
-) -> SandboxResult:
+def run_program(program: Program, *, limits: Limits | None = None, without: Collection[Layer] = ()) -> SandboxResult:
     """Return how `program` ended. Errors: as `run_python`."""
     if sys.platform != "linux":
         raise NoSandboxError(f"the sandbox needs Linux; this is {sys.platform}")
-    limits = limits or Limits()
-    run = _Run(program, limits, without).finish()
+    _require_sound(frozenset(without))
+    return _Run(program, limits or Limits(), without).finish().result()
+
+
+@functools.cache
+def _require_sound(without: frozenset[Layer]) -> None:
+    run = _Run(_KNOWN_GOOD, Limits(wall_seconds=60), without).finish()
     if not run.layers.is_enough:
         lacks = "; ".join(f"{name}: {why}" for name, why in run.layers.missing.items())
         raise NoSandboxError(f"this machine cannot hold foreign code ({lacks})", missing=run.layers.missing)
-    return run.result()
+    if not run.result().has_passed:
+        result = run.result()
+        raise SandboxBrokenError(f"a program that is right did not pass: {result.exception}: {result.detail}")
 
 
 class _Run:

@@ -1,7 +1,7 @@
 """The process that holds the assertions. The tested code is in another one, and its objects never come here.
 
-What a test calls is a `Remote`: it sends the arguments over and gets plain values back. Whatever has no plain form stays
-with the suspect and is a `Remote` again, which equals nothing but itself and has no truth value.
+What a test calls is a `Remote`: it sends the arguments over and gets plain values back. Whatever has no plain form
+stays with the suspect and is a `Remote` again, which can be neither compared nor asked for its truth.
 """
 
 from __future__ import annotations
@@ -106,6 +106,11 @@ class Remote:
 
     def __bool__(self) -> bool:
         raise TypeError("an object of the program has no truth value here")
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("an object of the program cannot be compared here")
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def judge(link: Link, paper: dict[str, Any]) -> Verdict:

@@ -53,6 +53,7 @@ def change_root(*, owner: int, scratch_bytes: int) -> None:
     Args:
         owner: user and group id to whom the scratch folder belongs.
         scratch_bytes: how much fits in it; it may hold 1,000 files.
+
     Raises:
         OSError: a mount was refused.
     """
@@ -85,7 +86,7 @@ def _show(source: str, root: str) -> None:
         return  # below one that is shown already
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     if Path(source).is_symlink():
-        target.symlink_to(os.readlink(source))
+        target.symlink_to(Path(source).readlink())
         return
     target.mkdir(mode=0o755)
     kernel.mount(source, str(target), flags=kernel.MS_BIND | kernel.MS_REC)

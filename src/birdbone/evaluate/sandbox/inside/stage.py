@@ -1,7 +1,7 @@
 """Builds the walls, then splits into judge and suspect. Runs as a process of its own, without the rest of Birdbone.
 
-Theory of operation. The parent starts this process in a session of its own, with a job in descriptor 0: a header (limits, code)
-and the examination paper (tests, nonce). It forks twice:
+Theory of operation. The parent starts this process in a session of its own, with a job in descriptor 0: a header
+(limits, code) and the examination paper (tests, nonce). It forks twice:
 
 ```text
 stage    enters the namespaces, changes the root, waits; is outside of the new process namespace
@@ -10,8 +10,8 @@ stage    enters the namespaces, changes the root, waits; is outside of the new p
 ```
 
 The paper is read by the judge after the fork, so that no byte of it was ever in the suspect's memory, and the suspect
-closes descriptor 0 and that of the verdict before it loads the code. Each wall is put up where the kernel allows it; with
-less than the minimum nothing is run.
+closes descriptor 0 and that of the verdict before it loads the code. Each wall is put up where the kernel allows it;
+with less than the minimum nothing is run.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ class Walls:
     def are_enough(self) -> bool:
         """Whether nothing outside can be changed or reached."""
         has = set(self.standing)
-        return has >= {"no_new_privs"} and (has >= {"namespaces", "private_root"} or has >= {"landlock", "seccomp"})
+        # Root is not held by a limit on processes; the filter then forbids it to have any.
+        can_count = os.geteuid() != 0 or bool(has & {"throwaway_user", "seccomp"})
+        is_shut_in = has >= {"namespaces", "private_root"} or has >= {"landlock", "seccomp"}
+        return "no_new_privs" in has and can_count and is_shut_in
 
 
 def main() -> None:
@@ -152,9 +155,7 @@ def _become_suspect(header: dict[str, Any], walls: Walls, *, requests: int, repl
     os._exit(0)
 
 
-def _lock(
-    header: dict[str, Any], walls: Walls, *, user: int, num_descriptors: int, num_processes: int
-) -> None:
+def _lock(header: dict[str, Any], walls: Walls, *, user: int, num_descriptors: int, num_processes: int) -> None:
     limits = header["limits"]
     may_fork = "namespaces" in walls.standing and ("throwaway_user" in walls.standing or os.geteuid() != 0)
     if "throwaway_user" in walls.standing:

@@ -1,7 +1,7 @@
 """The process in which the tested code runs: it loads the code, then answers the judge's questions until it is killed.
 
-Nothing here is a secret or guards anything: the code may change all of it. What it can do is answer, and the answers are
-judged elsewhere.
+Nothing here is a secret or guards anything: the code may change all of it. What it can do is answer, and the answers
+are judged elsewhere.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def serve(code: str, module_name: str, *, requests: int, replies: int) -> None:
     with contextlib.suppress(wire.ClosedError):
         while True:
             _flush()
-            wire.send(replies, reply)
+            _reply(replies, reply)
             request = wire.receive(requests)
             reply = _outcome(lambda request=request: _answer(request, module, kept), kept)  # type: ignore[misc]
 
@@ -51,7 +51,8 @@ def _answer(request: list[Any], module: types.ModuleType, kept: list[object]) ->
         case ["get", handle, name]:
             return getattr(kept[handle], name)
         case ["set", handle, name, value]:
-            return setattr(kept[handle], name, read(value))
+            setattr(kept[handle], name, read(value))
+            return None
         case ["list", handle]:
             items: Any = kept[handle]
             return list(itertools.islice(iter(items), MAX_ITEMS))
@@ -78,6 +79,15 @@ def _describe(error: BaseException) -> dict[str, Any]:
         message = ""
     number = error.errno if isinstance(error, OSError) else None
     return {"kind": known.__name__, "name": type(error).__name__, "message": message, "errno": number}
+
+
+def _reply(replies: int, reply: dict[str, Any]) -> None:
+    try:
+        wire.send(replies, reply)
+    except wire.ClosedError:
+        raise
+    except (wire.WireError, MemoryError) as error:  # too large to cross
+        wire.send(replies, {"error": _describe(error)})
 
 
 def _flush() -> None:

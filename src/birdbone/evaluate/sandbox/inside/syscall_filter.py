@@ -18,7 +18,7 @@ RET_KILL, RET_ERRNO, RET_ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 DENY, MISSING = RET_ERRNO | errno.EPERM, RET_ERRNO | errno.ENOSYS
 
 _LOAD, _EQUAL, _GREATER, _ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
-_OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_FIRST_ARGUMENT = 0, 4, 16
+_OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_FIRST_ARGUMENT, _OFFSET_SECOND_ARGUMENT = 0, 4, 16, 24
 _CLONE_THREAD, _CLONE_NEW = 0x00010000, 0x7E020000
 
 _ARCHES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -161,6 +161,11 @@ _TO_ONESELF: dict[str, tuple[int, int]] = {
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
 }
+# Signals through the back door (F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP), and typing into a terminal.
+_BAD_SECOND_ARGUMENTS: dict[str, tuple[tuple[int, int], tuple[int, ...]]] = {
+    "fcntl": ((72, 25), (8, 10, 15)),
+    "ioctl": ((16, 29), (0x8901, 0x8902, 0x5412, 0x541C)),
+}
 _PRLIMIT = {"x86_64": 302, "aarch64": 261}
 
 
@@ -196,6 +201,8 @@ def build_filter(machine: str, own_pid: int, *, may_fork: bool) -> list[Instruct
     for pair in _TO_ONESELF.values():
         program += _if_first_argument_is(pair[column], own_pid)
     program += _if_first_argument_is(_PRLIMIT[machine], 0)
+    for numbers_of_call, values in _BAD_SECOND_ARGUMENTS.values():
+        program += _unless_second_argument_in(numbers_of_call[column], values)
     return [*program, _answer(RET_ALLOW)]
 
 
@@ -215,6 +222,12 @@ def _if_first_argument_is(number: int, allowed: int) -> list[Instruction]:
         _answer(RET_ALLOW),
         _answer(DENY),
     ]
+
+
+def _unless_second_argument_in(number: int, values: tuple[int, ...]) -> list[Instruction]:
+    checks = [step for value in values for step in _always(value, DENY)]
+    load = (_LOAD, 0, 0, _OFFSET_SECOND_ARGUMENT)
+    return [(_EQUAL, 0, len(checks) + 2, number), load, *checks, _answer(RET_ALLOW)]
 
 
 def _clone(number: int, *, may_fork: bool) -> list[Instruction]:

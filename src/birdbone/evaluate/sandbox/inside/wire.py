@@ -1,7 +1,7 @@
 """Frames and values between parent, judge and suspect.
 
-A frame is four bytes of length and that much JSON. A value crosses as plain data of exact built-in types, or as the number
-of an object that stays where it is. So the judge never holds an object whose `==` or `__len__` the suspect wrote, and reading
+A frame is four bytes of length and that much JSON. A value crosses as plain data of exact built-in types, or as the
+number of an object that stays where it is. So the judge never holds an object whose `==` the suspect wrote, and reading
 cannot run code, as unpickling would. Integers and floats travel in hexadecimal: exact, and linear in their length.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 100
 
-_CONTAINERS: dict[str, type] = {"l": list, "t": tuple, "s": set, "z": frozenset}
+_CONTAINERS: dict[str, Any] = {"l": list, "t": tuple, "s": set, "z": frozenset}
 _TYPES = {name: value for name, value in vars(builtins).items() if isinstance(value, type)}
 
 
@@ -72,6 +72,7 @@ def encode(value: object, keep: Callable[[object], int] | None = None, *, depth:
         value: anything.
         keep: stores an object that has no plain form, and returns its number; without it such an object is an error.
         depth: how deep in containers `value` lies.
+
     Raises:
         WireError: no plain form and no `keep`, or nested deeper than `MAX_DEPTH` (a list that holds itself).
     """
