@@ -14,7 +14,10 @@ EvaluateError
 ├── MissingBenchmarkError        evaluate.missing_benchmark       items that are neither here nor to be had
 ├── MissingHarnessError          evaluate.missing_harness         lm-eval is not installed
 ├── EndpointError                evaluate.endpoint                a service that does not answer as it should
-└── NoLogprobsError              evaluate.no_logprobs             an engine that tells no likelihood of each token
+├── NoLogprobsError              evaluate.no_logprobs             an engine that tells no likelihood of each token
+├── NoSandboxError               evaluate.no_sandbox              a machine that cannot hold foreign code
+├── SandboxBrokenError           evaluate.sandbox_broken          a sandbox that did not start
+└── BadTestError                 evaluate.bad_test                a task whose own prompt or test is not Python
 ```
 """
 
@@ -124,3 +127,29 @@ class NoLogprobsError(EvaluateError):
     code = "evaluate.no_logprobs"
     kind: ErrorKind = "unavailable"
     hint = "Ask the model file itself in torch or llama.cpp, or an endpoint that gives log-probabilities with `echo`."
+
+
+class NoSandboxError(EvaluateError):
+    """The machine gives too few walls to run what a model wrote; nothing was run."""
+
+    code = "evaluate.no_sandbox"
+    kind: ErrorKind = "unavailable"
+    hint = (
+        "Run on Linux 5.12 or later; in a container allow user namespaces or Landlock with seccomp. "
+        "`describe_layers()` says what is missing."
+    )
+
+
+class SandboxBrokenError(EvaluateError):
+    """The process that builds the walls ended before it could say which of them stand."""
+
+    code = "evaluate.sandbox_broken"
+    kind: ErrorKind = "internal"
+    hint = "The message has the end of what it wrote; check that this Python starts with `python -s -P -S`."
+
+
+class BadTestError(EvaluateError):
+    """The prompt or the test of a task does not compile, so that no answer could pass."""
+
+    code = "evaluate.bad_test"
+    hint = "Fetch the benchmark again; its fields were cut or mixed up."
