@@ -69,6 +69,24 @@ def write_all_items(folder: Path) -> None:
                 "Incorrect Answers": "No; Never",
             }
         )
+    light = {"task_id": "HumanEval/0", "prompt": "def light(w):\n", "entry_point": "light"}
+    write_lines(
+        folder / "HumanEval.jsonl.gz",
+        [light | {"test": "def check(candidate):\n    assert candidate(1)\n    assert not candidate(9)\n"}],
+    )
+    write_lines(
+        folder / "mbpp.jsonl",
+        [
+            {
+                "task_id": number,
+                "text": f"Add {number}.",
+                "code": f"def add(n):\n    return n + {number}",
+                "test_list": [f"assert add({n}) == {n + number}" for n in range(3)],
+                "test_setup_code": "",
+            }
+            for number in (2, 3, 4, 11)
+        ],
+    )
     with zipfile.ZipFile(folder / "BLiMP.zip", "w") as archive:
         for name in ("one", "two"):
             pair = {"sentence_good": f"Birds fly {name}.", "sentence_bad": f"Birds flies {name}.", "UID": name}

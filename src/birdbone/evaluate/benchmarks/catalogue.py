@@ -121,6 +121,8 @@ BENCHMARKS: dict[str, Benchmark] = {
             name="piqa", tasks=("piqa",), folder="piqa", metric="acc_norm", num_fewshot=0, guess="one_of_choices"
         ),
         Benchmark(name="blimp", tasks=(POOLED_BLIMP,), folder="", metric="acc", num_fewshot=0, guess="one_of_choices"),
+        Benchmark(name="humaneval", tasks=("humaneval",), folder="", metric="acc", num_fewshot=0, guess="never"),
+        Benchmark(name="mbpp", tasks=("mbpp",), folder="", metric="acc", num_fewshot=3, guess="never"),
     )
 }
 """All benchmarks by name."""
@@ -151,6 +153,7 @@ SUITES: dict[SuiteName, tuple[Question, ...]] = {
     "core": (
         _asked("mmlu", limit=4),
         _asked("gsm8k", limit=50),
+        _asked("humaneval", limit=50),
         *(_asked(name, limit=200) for name in ("hellaswag", "arc_challenge", "truthfulqa_mc1", "truthfulqa_mc2")),
         _asked("winogrande", limit=200),
     ),

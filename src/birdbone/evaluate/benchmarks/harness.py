@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from birdbone.evaluate.benchmarks.catalogue import BENCHMARKS, POOLED_BLIMP, Benchmark, Question
+from birdbone.evaluate.benchmarks.code_tasks import CODE_TASKS
 from birdbone.evaluate.benchmarks.judge import Continuation, Judge, Progress
 from birdbone.evaluate.benchmarks.local_items import Splits
 from birdbone.evaluate.benchmarks.results import ItemScore
-from birdbone.evaluate.errors import MissingHarnessError
+from birdbone.evaluate.errors import MissingBenchmarkError, MissingHarnessError
 
 try:
     import datasets
@@ -33,16 +34,18 @@ SEED = 1234
 """Seed of the choice of examples: lm-eval's own default."""
 
 _MAX_NEW_TOKENS = 256
-_BLIMP = {
-    "dataset_path": "nyu-mll/blimp",
-    "output_type": "multiple_choice",
-    "doc_to_text": "",
-    "doc_to_target": 0,
-    "doc_to_choice": "{{[sentence_good, sentence_bad]}}",
-    "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
-    "metadata": {"version": 1.0},
+_OWN_TASKS: dict[str, dict[str, Any]] = CODE_TASKS | {
+    POOLED_BLIMP: {
+        "dataset_path": "nyu-mll/blimp",
+        "output_type": "multiple_choice",
+        "doc_to_text": "",
+        "doc_to_target": 0,
+        "doc_to_choice": "{{[sentence_good, sentence_bad]}}",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+        "metadata": {"version": 1.0},
+    }
 }
-"""lm-eval has a task for each of the 67 paradigms; this is their common text over the pairs of all."""
+"""Tasks that lm-eval has otherwise: it asks each of BLiMP's 67 paradigms by itself; for code see `code_tasks`."""
 
 
 def harness_version() -> str:
@@ -73,6 +76,8 @@ def ask_model(
 ) -> tuple[list[ItemScore], dict[str, str]]:
     """Return what `ask` does, of any model of lm-eval's: so its own runner can be compared with ours."""
     benchmark = BENCHMARKS[question.benchmark]
+    if items is None and not benchmark.folder:
+        raise MissingBenchmarkError(f"{benchmark.name} is asked from files only.", benchmark=benchmark.name)
     with _quiet():
         tasks = _task_manager().load([_specification(name, question, items) for name in benchmark.tasks])
         for task in tasks["tasks"].values():
@@ -134,7 +139,8 @@ class _JudgeModel(TemplateLM):  # type: ignore[misc]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:  # noqa: ARG002
         answers: dict[int, str] = {}
-        for (stops, max_new_tokens), numbers in _alike(requests).items():
+        for (stops, wanted), numbers in _alike(requests).items():
+            max_new_tokens = min(wanted, self._judge.max_tokens // 2)  # of a short context the question needs its half
             prompts = [self._prompt(requests[number].args[0], max_new_tokens) for number in numbers]
             texts = self._judge.generate(prompts, stops=stops, max_new_tokens=max_new_tokens, progress=self._progress)
             answers.update(zip(numbers, texts, strict=True))
@@ -180,8 +186,8 @@ def _specification(name: str, question: Question, items: Mapping[str, Splits] | 
             "custom_dataset": _dataset_of(splits),
             **{f"{kind}_split": split if split in splits else None for kind, split in kinds.items()},
         }
-    if name == POOLED_BLIMP:
-        return _BLIMP | config
+    if name in _OWN_TASKS:
+        return _OWN_TASKS[name] | config
     return {"group": f"birdbone_{name}", "task": [config]}
 
 

@@ -26,6 +26,7 @@ Splits = dict[str, list[Row]]
 """Items by the name of their split, as lm-eval's task calls it."""
 
 _LETTERS = "ABCDEFGHIJ"
+_MBPP_TEST, _MBPP_SHOWN = range(11, 511), range(2, 5)
 
 FILES: dict[str, tuple[str, ...]] = {
     "mmlu": ("mmlu.jsonl.xz",),
@@ -39,6 +40,8 @@ FILES: dict[str, tuple[str, ...]] = {
     "lambada": ("llmfoundry/lambada_openai.jsonl",),
     "piqa": ("llmfoundry/piqa.jsonl",),
     "blimp": ("BLiMP.zip",),
+    "humaneval": ("HumanEval.jsonl.gz",),
+    "mbpp": ("mbpp.jsonl",),
 }
 """The files of each benchmark, below the folder of all."""
 
@@ -173,6 +176,19 @@ def _read_blimp(path: Path) -> dict[str, Splits]:
     return {POOLED_BLIMP: {"validation": [{name: row[name] for name in columns} for row in turns]}}
 
 
+def _read_humaneval(path: Path) -> dict[str, Splits]:
+    columns = ("task_id", "prompt", "test", "entry_point")
+    return {"humaneval": {"test": [{name: row[name] for name in columns} for row in _rows(path)]}}
+
+
+def _read_mbpp(path: Path) -> dict[str, Splits]:
+    """Split as its makers do; of what is for prompts, the three that lm-eval shows."""
+    columns = ("task_id", "text", "code", "test_list", "test_setup_code")
+    rows = [{name: row[name] for name in columns} for row in _rows(path)]
+    shown = [row | {"is_fewshot": True} for row in rows if row["task_id"] in _MBPP_SHOWN]
+    return {"mbpp": {"test": [row for row in rows if row["task_id"] in _MBPP_TEST], "prompt": shown}}
+
+
 _READERS: Mapping[str, Callable[..., dict[str, Splits]]] = {
     "mmlu": _read_mmlu,
     "gsm8k": _read_gsm8k,
@@ -185,4 +201,6 @@ _READERS: Mapping[str, Callable[..., dict[str, Splits]]] = {
     "lambada": _read_lambada,
     "piqa": _read_piqa,
     "blimp": _read_blimp,
+    "humaneval": _read_humaneval,
+    "mbpp": _read_mbpp,
 }
