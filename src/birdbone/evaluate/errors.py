@@ -7,6 +7,9 @@ EvaluateError
 ├── UnknownReadoutError          evaluate.unknown_readout         a model whose head cannot be run by parts
 ├── UnpairedError                evaluate.unpaired                two results that are not of the same items
 ├── TooFewWindowsError           evaluate.too_few_windows         too few for an interval
+├── TooFewItemsError             evaluate.too_few_items           too few for a judgement
+├── BadScoresError               evaluate.bad_scores              values that are no scores of items
+├── BadSettingError              evaluate.bad_setting             a level, margin or share out of its range
 ├── AmbiguousMeasurementError    evaluate.ambiguous_measurement   two figures of one name
 ├── NoTokensError                evaluate.no_tokens               an engine that decoded nothing
 ├── BadRequestError              evaluate.bad_request             a question that no model can be asked
@@ -58,7 +61,7 @@ class UnpairedError(EvaluateError):
     """Two results have different shapes, so they cannot be of the same items."""
 
     code = "evaluate.unpaired"
-    hint = "Measure both on the same windows with the same tokenizer."
+    hint = "Measure both on the same windows or items, in the same order, with the same tokenizer."
 
 
 class TooFewWindowsError(EvaluateError):
@@ -66,6 +69,27 @@ class TooFewWindowsError(EvaluateError):
 
     code = "evaluate.too_few_windows"
     hint = "Raise `num_heldout_windows`, or use a smaller window."
+
+
+class TooFewItemsError(EvaluateError):
+    """There are too few items for what was asked of them."""
+
+    code = "evaluate.too_few_items"
+    hint = "Judge on more items; `statistics.power` says how many a difference needs."
+
+
+class BadScoresError(EvaluateError):
+    """Values that should be scores of items are not: not one an item, not finite, or out of their bounds."""
+
+    code = "evaluate.bad_scores"
+    hint = "Give one finite value for each item, in one row: 0 or 1 for an answer, any other score within its bounds."
+
+
+class BadSettingError(EvaluateError):
+    """A level, a margin, a share or a p-value lies outside of its range."""
+
+    code = "evaluate.bad_setting"
+    hint = "Give shares and levels as fractions: 5 % is 0.05."
 
 
 class AmbiguousMeasurementError(EvaluateError):

@@ -82,7 +82,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 def test_resampling_in_parts_is_the_same_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     values = likelihoods(0).mean(axis=1)
     whole = bootstrap_means(values, generator=np.random.default_rng(7), num_resamples=300)
-    monkeypatch.setattr("birdbone.evaluate.statistics._MAX_COUNTS_IN_MEMORY", 16 * 7)
+    monkeypatch.setattr("birdbone.evaluate.statistics.bootstrap._MAX_COUNTS_IN_MEMORY", 16 * 7)
     parts = bootstrap_means(values, generator=np.random.default_rng(7), num_resamples=300)
     np.testing.assert_allclose(parts, whole, rtol=1e-12)
 
