@@ -59,6 +59,54 @@ def run(
         output.print_table(judging.results_table(results))
 
 
+@evaluate.command()
+def compare(
+    models: Annotated[
+        list[str], typer.Argument(metavar="BASELINE CANDIDATE...", help="What to compare with, then what to compare.")
+    ],
+    suite: Annotated[str, typer.Option(help="`quick` (minutes), `core` or `full`.")] = "quick",
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="BENCHMARK", help="Only this benchmark; may be repeated.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many items of each task.")] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="Folder with the files of the benchmarks; the hub unless given.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="`torch` or `llama.cpp`; a .gguf runs in llama.cpp unless told otherwise.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="In torch: `float32`, `bfloat16`, or `auto` by measuring.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; as many as are free unless given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put models side by side, item by item: what differs, how sure that is, and what is kept."""
+    from birdbone.cli import judging, output
+    from birdbone.cli.errors import UsageError
+
+    if len(models) < 2:
+        raise UsageError("Name a baseline and at least one candidate.")
+    requests = [
+        judging.Request(
+            model=model,
+            suite=suite,
+            only=tuple(only or ()),
+            limit=limit,
+            items=items,
+            engine=engine,
+            dtype=dtype,
+            num_threads=threads,
+            is_fresh=False,
+        )
+        for model in models
+    ]
+    found = judging.compare_models(requests)
+    if as_json:
+        output.print_json(found)
+    else:
+        for row in found:
+            output.print_table(judging.comparison_table(row))
+
+
 @evaluate.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the benchmarks with the files that each needs."""

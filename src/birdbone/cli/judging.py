@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +14,12 @@ from birdbone.cli.errors import UsageError
 from birdbone.cli.output import new_table, talk, talk_console
 from birdbone.cli.workspaces import open_workspace
 from birdbone.evaluate.benchmarks import BENCHMARKS, SUITES, BenchmarkResult, Question, SuiteName
+from birdbone.evaluate.benchmarks.comparison import MARGIN, BenchmarkComparison, compare
 from birdbone.evaluate.benchmarks.judge import Progress
 from birdbone.evaluate.benchmarks.local_items import FILES
 from birdbone.evaluate.benchmarks.opening import Dtype, Engine, find_candidate, open_judge
 from birdbone.evaluate.benchmarks.running import run_questions
+from birdbone.evaluate.benchmarks.standing import standing_of
 from birdbone.watch import choose_num_threads
 
 
@@ -62,24 +64,87 @@ def run(request: Request) -> Iterator[BenchmarkResult]:
 
 def result_json(result: BenchmarkResult) -> dict[str, Any]:
     """Return a result as plain data, without its items."""
+    found = standing_of(result)
     plain = result.model_dump(mode="json", exclude={"items"})
-    return plain | {"num_items": len(result.items), "accuracy": result.accuracy, "chance": result.chance}
+    return plain | {"num_items": len(result.items), **asdict(found), "standing": found.in_words}
 
 
 def results_table(results: list[BenchmarkResult]) -> Table:
     """Return results as a table."""
-    rows = [
-        (
-            result.benchmark,
-            str(result.num_fewshot),
-            f"{len(result.items):,}",
-            f"{result.metric} {100 * result.accuracy:.1f} %",
-            f"{100 * result.chance:.1f} %" if result.chance else "-",
-            f"{result.num_shortened:,}" if result.num_shortened else "-",
+    rows = []
+    for result in results:
+        found = standing_of(result)
+        rows.append(
+            (
+                result.benchmark,
+                str(result.num_fewshot),
+                f"{len(result.items):,}",
+                f"{_percent(found.value)} [{_percent(found.low)}, {_percent(found.high)}]",
+                _percent(found.chance) if found.chance else "-",
+                found.in_words,
+                f"{result.num_shortened:,}" if result.num_shortened else "-",
+            )
         )
-        for result in results
+    return new_table(("benchmark", "examples", "items", "score [95 %]", "a guess", "standing", "shortened"), rows)
+
+
+def compare_models(requests: Sequence[Request]) -> list[dict[str, Any]]:
+    """Return each candidate (all but the first) beside the baseline (the first), as plain data.
+
+    Raises:
+        UnpairedError: they were not asked the same.
+        and what `run` does.
+    """
+    baseline, *others = ((request.model, list(run(request))) for request in requests)
+    return [
+        {
+            "baseline": baseline[0],
+            "candidate": name,
+            "benchmarks": [_comparison_json(row) for row in compare(results, baseline[1])],
+        }
+        for name, results in others
     ]
-    return new_table(("benchmark", "examples", "items", "score", "a guess", "shortened"), rows)
+
+
+def comparison_table(found: Mapping[str, Any]) -> Table:
+    """Return one candidate beside the baseline as a table."""
+    rows = []
+    for row in found["benchmarks"]:
+        change, kept = row["difference"], row["retention"]
+        flips = f"-{row['flips']['lost']} +{row['flips']['gained']}" if row["flips"] else "-"
+        rows.append(
+            (
+                row["benchmark"],
+                _percent(row["baseline"]),
+                _percent(row["candidate"]),
+                f"{100 * change['value']:+.1f} [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]",
+                flips,
+                f"{row['adjusted_p_value']:.2g}",
+                f"{_percent(kept['value'])} [{_percent(kept['low'])}, {_percent(kept['high'])}]"
+                if "value" in kept
+                else "not informative",
+                row["no_worse"],
+            )
+        )
+    columns = (
+        "benchmark",
+        "baseline",
+        "candidate",
+        "points [95 %]",
+        "flips",
+        "p (Holm)",
+        "kept above a guess",
+        "no worse",
+    )
+    return new_table(columns, rows, title=f"{found['candidate']} beside {found['baseline']}")
+
+
+def _comparison_json(row: BenchmarkComparison) -> dict[str, Any]:
+    return asdict(row) | {"margin": MARGIN}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def catalogue() -> list[dict[str, Any]]:

@@ -103,7 +103,9 @@ def test_the_score_error_uses_the_likeliest_shares_under_the_difference() -> Non
     best = minimize_scalar(unlikeliness, bounds=(0.1 + 1e-9, 0.55 - 1e-9), method="bounded", options={"xatol": 1e-12}).x
     error = math.sqrt(n * (2 * best + difference * (1 - difference)))
     expected = (gained - lost - n * difference) / error
-    assert score_deviation(Flips(gained=gained, lost=lost, num_items=n), difference) == pytest.approx(expected, rel=1e-6)
+    assert score_deviation(Flips(gained=gained, lost=lost, num_items=n), difference) == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_nine_gained_and_one_lost_by_hand() -> None:
