@@ -16,7 +16,7 @@ lock. In an object store each is an object of its own, `refs/notes/<digits of th
 two pushes at once write different objects, or the same one twice. In a folder they pass no `Wrap`, as its refs do not.
 
 What the tests prove of this: on folders, with processes that race and are killed, all of it; on `memory://`, with
-threads, the journal and its reading; a driver of S3 is not part of them.
+threads, the journal and its reading, and notes whose pushes race or break off; a driver of S3 is not part of them.
 """
 
 from __future__ import annotations
