@@ -112,6 +112,22 @@ def test_push_clone_pull_carry_versions_and_files(call: Any, model: Path, monkey
     assert content_of(other) == content_of(model)
 
 
+def test_notes_go_along_and_come_back(call: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("vault", "remote", "add", "origin", "../shared")
+    call("vault", "push")
+    note = data_of(call("vault", "notes", "add", "-m", "seen by the board", "--json"))["id"]
+    assert call("vault", "push").stdout == "sent 1 note\n"
+    assert call("vault", "push").stdout == "origin has it all already\n"
+    call("vault", "clone", "../shared", "../other")
+    call("vault", "notes", "remove", note, "-m", "not so")
+    assert data_of(call("vault", "push", "--json"))["num_notes"] == 1
+    monkeypatch.chdir(model.parent / "other")
+    assert [row["text"] for row in data_of(call("vault", "notes", "list", "--json"))] == ["seen by the board"]
+    assert call("vault", "fetch").stdout == "fetched 1 note\n"
+    assert (call("vault", "fetch").stdout, call("vault", "notes", "list").stderr) == ("nothing new\n", "no note yet\n")
+    assert len(data_of(call("vault", "notes", "list", "--removed", "--json"))) == 2
+
+
 def test_pull_of_lines_that_parted_is_a_conflict(call: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     call("vault", "remote", "add", "origin", "../shared")
     call("vault", "push")

@@ -39,14 +39,18 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
-def check_kind(kind: str) -> str:
+def check_kind(kind: str, *, what: str = "The kind of an artefact") -> str:
     """Return `kind`, if it is lower case, short and plain.
+
+    Args:
+        what: what else it is the name of, for the message.
 
     Raises:
         BadNameError: it is not.
     """
     if _KIND.fullmatch(kind) is None:
-        raise BadNameError(f"The kind of an artefact is a short lower-case word; {kind!r} came.", name=kind)
+        hint = "Use up to 64 lower-case letters, digits, `-` and `_`, a letter first."
+        raise BadNameError(f"{what} is a short lower-case word; {kind!r} came.", hint=hint, name=kind)
     return kind
 
 

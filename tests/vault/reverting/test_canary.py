@@ -6,24 +6,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdbone.vault import BadNameError, commit, move_ref, read_ref, read_version
-from birdbone.vault.errors import BadRevertError, DecisionError, RefConflictError
+from birdbone.vault import BadNameError, commit, move_ref, read_ref, read_reflog, read_version
+from birdbone.vault.errors import (
+    AccessDeniedError,
+    BadRevertError,
+    BadRulesError,
+    DecisionError,
+    RefConflictError,
+    UnknownNameError,
+    UnsupportedFormatError,
+)
+from birdbone.vault.refs.permissions import grant
 from birdbone.vault.reverting import (
     Canary,
     CanaryObservation,
     judge_canary,
+    judgeable_rules,
+    list_canaries,
     observe_canary,
     read_canary,
     revert,
     settle_canary,
     start_canary,
 )
-from birdbone.vault.reverting.rules import ThresholdRule
+from birdbone.vault.reverting.rules import GateRule, ThresholdRule
 
 from .lines import grow, put_tensors, row
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 RULE = ThresholdRule(kind="threshold", name="jump", measurement="perplexity", limit=0.03)
+OUTRIGHT = ThresholdRule(kind="threshold", name="most", measurement="perplexity", limit=11, against="nothing")
 NOBODY = "b3:" + "0" * 64
 
 
@@ -38,6 +50,11 @@ def start(vault):
         return start_canary(vault, "wave-1", tried.id, **chosen)
 
     return begin
+
+
+def settle_after(vault, *values):
+    observe(vault, *values)
+    return settle_canary(vault, "wave-1", now=NOW)
 
 
 def observe(vault, *values):
@@ -116,8 +133,53 @@ def test_what_does_not_follow_cannot_be_tried(vault, start):
         start(num_observations=9)
     with pytest.raises(BadNameError):
         start_canary(vault, "../x", canary.candidate, ref="main", rules=[RULE], num_observations=1)
-    with pytest.raises(DecisionError):
+    with pytest.raises(UnknownNameError):
         read_canary(vault, "none")
+
+
+def test_a_rule_without_a_figure_to_compare_with_is_refused(vault):
+    base = grow(vault, "main", [None])[0]
+    tried = commit(vault, put_tensors(vault, {"w": [3]}), ref="next", message="", parents=[base.id])
+    for rules in ([RULE], []):
+        with pytest.raises(BadRulesError):
+            start_canary(vault, "wave-1", tried.id, ref="main", rules=rules, num_observations=1)
+    assert (list_canaries(vault), read_ref(vault, "canary/wave-1")) == ([], None)
+    start_canary(vault, "wave-1", tried.id, ref="main", rules=[OUTRIGHT], num_observations=1)
+    assert settle_after(vault, 11).state == "promoted"
+
+
+def test_the_rules_that_can_judge_are_those_whose_figures_the_version_has(vault):
+    grow(vault, "main", [10])
+    finite = GateRule(kind="gate", name="finite", measurement="perplexity")
+    rate = ThresholdRule(kind="threshold", name="rate", measurement="decode_rate", limit=0.1)
+    interval = ThresholdRule(kind="threshold", name="budget", measurement="perplexity", limit=0.03, by="interval")
+    safety = GateRule(kind="gate", name="safety", measurement="safety*")
+    assert judgeable_rules(vault, "main", [rate, RULE, interval, safety, finite]) == (RULE, finite)
+
+
+def test_the_reason_of_a_return_is_that_of_the_rule_that_failed(vault, start):
+    start(rules=[GateRule(kind="gate", name="safety", measurement="safety*"), RULE], num_observations=2)
+    assert settle_after(vault, 12, None).state == "rolled_back"
+    reason = read_reflog(vault, "canary/wave-1")[-1].reason
+    assert reason == "canary wave-1 failed: perplexity is 12, 20.00% worse than 10; 3.00% worse is allowed"
+
+
+def test_all_trials_are_listed_by_name_whatever_became_of_them(vault, start):
+    canary = start(num_observations=1)
+    start_canary(vault, "also", canary.candidate, ref="main", rules=[RULE], num_observations=2)
+    ended = settle_after(vault, 10)
+    assert [(each.name, each.state) for each in list_canaries(vault)] == [("also", "running"), ("wave-1", "promoted")]
+    assert list_canaries(vault)[1] == ended
+    (vault.folder / "reverts" / "canaries" / "also.json").write_text("{}")
+    with pytest.raises(UnsupportedFormatError):
+        list_canaries(vault)
+
+
+def test_who_may_not_move_the_ref_of_the_trial_begins_none(vault, start):
+    grant(vault, "canary/*", "Eve", "read")
+    with pytest.raises(AccessDeniedError):
+        start(author="Eve")
+    assert list_canaries(vault) == []
 
 
 @given(st.lists(st.sampled_from(["good", "bad", "unknown"]), max_size=8), st.integers(1, 4), st.integers(0, 3))

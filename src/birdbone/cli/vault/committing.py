@@ -142,7 +142,7 @@ def commit_work(work: Work, request: Request, *, is_dry_run: bool) -> Committed:
     """
     if not request.message.strip() and not is_dry_run:
         raise UsageError("A version needs a message.", hint='Say what changed: `-m "wave 1: 10 % of the MLP"`.')
-    rows = _read_figures(request.figures)
+    rows = read_figures(request.figures)
     if not request.force:
         check_not_moved(work)
     head = describe_head(work.vault)
@@ -161,7 +161,7 @@ def commit_work(work: Work, request: Request, *, is_dry_run: bool) -> Committed:
             artefact,
             ref="HEAD",
             message=request.message,
-            measurements=_on_artefact(rows, artefact),
+            measurements=on_artefact(rows, artefact),
             author=request.author,
             expected=head.version,
         )
@@ -198,11 +198,12 @@ def added_bytes(vault: Vault, artefact: str, before: str | None) -> int:
         return sum(packs.find(digest).stored_bytes for digest in new)
 
 
-def _kind_at(vault: Vault, version: str | None) -> str:
-    return read_manifest(vault, read_version(vault, version).artefact).kind if version else _FIRST_KIND
+def read_figures(path: Path | None) -> list[dict[str, Any]]:
+    """Return the rows of a file of figures; none where there is no file.
 
-
-def _read_figures(path: Path | None) -> list[dict[str, Any]]:
+    Raises:
+        UnreadableValueError: it is no JSON list of figures.
+    """
     if path is None:
         return []
     try:
@@ -211,17 +212,26 @@ def _read_figures(path: Path | None) -> list[dict[str, Any]]:
         raise UnreadableValueError(f"{path} cannot be read as JSON: {error}", hint=_FIGURES_HINT) from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UnreadableValueError(f"{path} is not a list of figures.", hint=_FIGURES_HINT)
-    _on_artefact(rows, f"b3:{'0' * 64}")  # a wrong one is found before anything is stored
+    on_artefact(rows, f"b3:{'0' * 64}")  # a wrong one is found before anything is stored
     return rows
 
 
-def _on_artefact(rows: list[dict[str, Any]], artefact: str) -> list[Measurement]:
+def on_artefact(rows: list[dict[str, Any]], artefact: str) -> list[Measurement]:
+    """Return rows as figures that were taken on `artefact`, unless they name another.
+
+    Raises:
+        UnreadableValueError: a row is not a figure.
+    """
     try:
         return [Measurement.model_validate({"artefact": artefact, **row}) for row in rows]
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise UnreadableValueError(f"A figure is not right: {place}: {first['msg']}.", hint=_FIGURES_HINT) from error
+
+
+def _kind_at(vault: Vault, version: str | None) -> str:
+    return read_manifest(vault, read_version(vault, version).artefact).kind if version else _FIRST_KIND
 
 
 _FIGURES_HINT = 'Write such as: [{"name": "perplexity", "value": 12.5, "unit": "1", "method": "held-out text"}].'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from birdbone.cli.vault.bisecting import bisect
+from birdbone.cli.vault.canaries import canary
 from birdbone.cli.vault.diffing import diff
 from birdbone.cli.vault.exchange import export, import_
 from birdbone.cli.vault.hashing import hash_files
@@ -40,6 +41,7 @@ vault.command()(switch)
 vault.command()(merge)
 vault.command()(revert)
 vault.add_typer(reverts, name="reverts")
+vault.add_typer(canary, name="canary")
 vault.add_typer(notes, name="notes")
 vault.add_typer(bisect, name="bisect")
 vault.command()(query)

@@ -1,4 +1,4 @@
-"""Commands that undo what a version changed: at once, at a time, or by rules over what was measured."""
+"""Commands that undo what a version changed: at once, at a time, on a condition, or as rules decide."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from birdbone.cli.options import AsJson
 from birdbone.cli.vault.options import Author, DryRun, Message
 
 reverts = typer.Typer(
-    help="See and answer reverts that wait for a time or a person.", no_args_is_help=True, rich_markup_mode=None
+    help="See and answer reverts that wait for a time, a rule or a person.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -38,6 +38,11 @@ def revert(
     at: Annotated[dt.datetime | None, typer.Option(metavar="TIME", help="Not now but then (this machine's time).")] = (
         None
     ),
+    when: Annotated[str | None, typer.Option(metavar="RULE", help="Not now but once this rule fires.")] = None,
+    rules: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Where the rule of --when stands; else a built-in one."),
+    ] = None,
     message: Message = None,
     author: Author = None,
     dry_run: DryRun = False,
@@ -57,7 +62,9 @@ def revert(
         only_mask=mask_only,
         on_conflict=on_conflict,
     )
-    request = undoing.Request(choice=choice, ref=on, auto=auto, at=at, message=message or "", author=author)
+    request = undoing.Request(
+        choice=choice, ref=on, auto=auto, at=at, when=when, rules=rules, message=message or "", author=author
+    )
     done = undoing.undo(request, is_dry_run=dry_run)
     output.print_json(done.to_dict()) if as_json else output.print_line("\n".join(done.lines()))
     if done.conflicts:
@@ -86,13 +93,15 @@ def run(as_json: AsJson = False) -> None:
     from birdbone.cli import output
     from birdbone.cli.vault import undoing
 
-    done = undoing.run_due()
+    done, news = undoing.run_due()
     if as_json:
         output.print_json(done)
     elif done:
         output.print_line("\n".join(undoing.waiting_lines({"scheduled": done, "decisions": []})))
     else:
         output.talk("nothing is due")
+    if news:
+        output.talk(news)
 
 
 @reverts.command("answer")
@@ -122,7 +131,7 @@ def cancel(
     author: Author = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take back a revert that waits for a time."""
+    """Take back a revert that waits for a time or a rule."""
     from birdbone.cli import output
     from birdbone.cli.vault import undoing
     from birdbone.cli.vault.work import open_store

@@ -51,15 +51,17 @@ def push_to(remote: str, names: Sequence[str], *, force: bool, author: str | Non
     place = remote if remote in list_remotes(vault) or not _is_place(remote) else store_at(remote)
     with transfer(f"sending to {remote}") as progress:
         done = push(vault, place, names, force=force, author=author, progress=progress)
-    lines = [f"{_short(each.ref)}: {_move(each.old, each.new)}" for each in done.changes]
-    told = [*lines, f"sent {_volume(done.num_blobs, done.size_bytes)}"] if lines else [f"{remote} has it all already"]
+    told = [f"{_short(each.ref)}: {_move(each.old, each.new)}" for each in done.changes]
+    told += [f"sent {_volume(done.num_blobs, done.size_bytes)}"] if told else []
+    told += [f"sent {words.count(done.num_notes, 'note')}"] if done.num_notes else []
     data = {
         "changes": [each.model_dump(mode="json") for each in done.changes],
         "num_blobs": done.num_blobs,
         "num_records": done.num_records,
         "size_bytes": done.size_bytes,
+        "num_notes": done.num_notes,
     }
-    return Sent(data=data, told=tuple(told))
+    return Sent(data=data, told=tuple(told or [f"{remote} has it all already"]))
 
 
 def fetch_from(remote: str, *, prune: bool) -> Sent:
@@ -120,7 +122,12 @@ def _is_place(remote: str) -> bool:
 def _fetched_lines(done: FetchReport) -> Iterator[str]:
     yield from (f"{ref.removeprefix('refs/remotes/')}: {short_digest(new)}" for ref, new in done.moved.items())
     yield from (f"{_short(tag)} stands elsewhere on the remote; yours was kept" for tag in done.kept_tags)
-    yield f"fetched {_volume(done.num_blobs, done.size_bytes)}" if done.num_blobs or done.moved else "nothing new"
+    if done.num_blobs or done.moved:
+        yield f"fetched {_volume(done.num_blobs, done.size_bytes)}"
+    if done.num_notes:
+        yield f"fetched {words.count(done.num_notes, 'note')}"
+    elif not (done.num_blobs or done.moved):
+        yield "nothing new"
 
 
 def _fetched_json(done: FetchReport) -> dict[str, Any]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any, assert_never, get_args
 
 from pydantic import ValidationError
 
 from birdbone.cli import words
-from birdbone.cli.errors import UsageError
+from birdbone.cli.errors import UsageError, WorkChangedError
 from birdbone.cli.vault.looking import check_has_version
 from birdbone.cli.vault.moving import Moved, with_files
+from birdbone.cli.vault.ruling import find_rule, rules_in
 from birdbone.cli.vault.telling import busy, headline, plain, short_digest
 from birdbone.cli.vault.work import open_store
 from birdbone.vault.errors import RevertConflictError, UnknownNameError
@@ -21,25 +21,27 @@ from birdbone.vault.folder import Vault
 from birdbone.vault.names import BRANCHES, HEAD
 from birdbone.vault.records import Version
 from birdbone.vault.refs.permissions import identify
-from birdbone.vault.refs.refs import ref_target
+from birdbone.vault.refs.refs import read_head, ref_target
 from birdbone.vault.reverting import (
     AtTime,
     Judgement,
     RevertOrder,
+    ScheduledRevert,
+    WhenRule,
     answer_decision,
     apply_plan,
     cancel_revert,
+    due_reverts,
     execute_due_reverts,
+    observe_ref,
     pending_decisions,
     plan_order,
     preview_revert,
-    read_rules,
     schedule_revert,
     scheduled_reverts,
 )
 from birdbone.vault.reverting.masks import Conflicts, OnlyMask
-
-_DEFAULT_RULES = "default"
+from birdbone.vault.reverting.violations import find_violation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,8 @@ class Request:
     ref: str
     auto: str | None
     at: dt.datetime | None
+    when: str | None
+    rules: str | None
     message: str
     author: str | None
 
@@ -94,12 +98,13 @@ def undo(request: Request, *, is_dry_run: bool) -> Undone:
         and what `plan_revert` raises, but for `RevertConflictError`.
     """
     check_has_version(open_store(), request.ref)
+    _check_one_condition(request)
     if request.auto is not None:
         return _by_rules(request, is_dry_run=is_dry_run)
-    order = _order(request)
+    order, when = _order(request), _condition(request)
     try:
-        if request.at is not None and not is_dry_run:
-            return _scheduled(request, order)
+        if when is not None and not is_dry_run:
+            return _scheduled(request, order, when)
         return _planned(order) if is_dry_run else _made(request, order)
     except RevertConflictError as error:
         told = ("say --on-conflict keep (leave the later change) or take (drop it); nothing was reverted",)
@@ -118,17 +123,30 @@ def waiting_lines(found: Mapping[str, Any]) -> list[str]:
     """Return what `waiting` found in lines."""
     lines = []
     for row in found["scheduled"]:
-        when = row["when"].get("at") or f"when {row['when'].get('rule', {}).get('name', 'a rule')} fires"
-        what = row["order"]["undo"] or row["order"]["to"]
-        lines.append(f"{short_digest(row['id'])} {row['state']:<9} {when} revert {short_digest(what)} {row['note']}")
+        came = f": {short_digest(row['version'])}" if row["version"] else ""
+        note = f": {plain(row['note'])}" if row["note"] else ""
+        lines.append(f"{short_digest(row['id'])} {row['state']:<9} {_when_words(row)} {_order_words(row)}{came}{note}")
     for row in found["decisions"]:
         lines.append(f"{short_digest(row['id'])} asks      {row['ref']}: {row['judgement']['reason']}")
     return [line.rstrip() for line in lines]
 
 
-def run_due() -> list[dict[str, Any]]:
-    """Return what became of every revert that was due."""
-    return [_scheduled_json(record) for record in execute_due_reverts(open_store(), dt.datetime.now(dt.UTC))]
+def run_due() -> tuple[list[dict[str, Any]], str]:
+    """Return what became of every revert that was due, and where the files of the work folder are, if that is news.
+
+    Files that are not committed keep no revert from happening: they stay as they are.
+    """
+    store, now = open_store(), dt.datetime.now(dt.UTC)
+    news = ""
+    if read_head(store) not in {record.order.ref for record in due_reverts(store, now)}:
+        done = execute_due_reverts(store, now)
+    else:
+        try:
+            done, moved = with_files(HEAD, lambda vault: execute_due_reverts(vault, now))
+            news = moved.in_words() if moved else ""
+        except WorkChangedError as error:  # it comes before anything is done
+            done, news = execute_due_reverts(store, now), f"HEAD moved, the files did not: {error.message}"
+    return [_scheduled_json(record) for record in done], news
 
 
 def answer(vault: Vault, name: str, word: str, *, reason: str, by: str | None) -> str:
@@ -187,13 +205,41 @@ def _made(request: Request, order: RevertOrder) -> Undone:
     return Undone(data=data, told=_version_lines(request, version, moved))
 
 
-def _scheduled(request: Request, order: RevertOrder) -> Undone:
-    assert request.at is not None, "the caller has seen to it"
-    when = AtTime(at=request.at.astimezone(dt.UTC))  # a time without a zone is this machine's
-    now = dt.datetime.now(dt.UTC)
-    record = schedule_revert(open_store(), order, when, now=now, by=identify(request.author))
-    told = f"{short_digest(record.id)} waits until {words.moment(when.at)}; `birdbone vault reverts run` carries it out"
-    return Undone(data={"state": "scheduled", **_scheduled_json(record)}, told=(told,))
+def _check_one_condition(request: Request) -> None:
+    given = [name for name in ("auto", "at", "when") if getattr(request, name) is not None]
+    if len(given) > 1:
+        raise UsageError(f"--{given[0]} and --{given[1]} contradict each other.", hint=_HINT)
+    if request.rules is not None and request.when is None:
+        raise UsageError("--rules says where the rule of --when stands.", hint=_HINT)
+
+
+def _condition(request: Request) -> AtTime | WhenRule | None:
+    """Return what a revert is to wait for; None: nothing."""
+    if request.when is not None:
+        return WhenRule(rule=find_rule(rules_in(request.rules), request.when))
+    if request.at is not None:
+        return AtTime(at=request.at.astimezone(dt.UTC))  # a time without a zone is this machine's
+    return None
+
+
+def _scheduled(request: Request, order: RevertOrder, when: AtTime | WhenRule) -> Undone:
+    vault = open_store()
+    record = schedule_revert(vault, order, when, now=dt.datetime.now(dt.UTC), by=identify(request.author))
+    told = [f"{short_digest(record.id)} waits {_until(when)}; `birdbone vault reverts run` carries it out"]
+    if isinstance(when, WhenRule):
+        now = find_violation(when.rule, observe_ref(vault, record.order.ref).observations)
+        told.append(f"  now {now.status.replace('_', ' ')}: {plain(now.reason)}")
+    return Undone(data={"state": "scheduled", **_scheduled_json(record)}, told=tuple(told))
+
+
+def _until(when: AtTime | WhenRule) -> str:
+    match when:
+        case AtTime():
+            return f"until {words.moment(when.at)}"
+        case WhenRule():
+            return f"until {plain(when.rule.name)} fires"
+        case _:
+            assert_never(when)
 
 
 def _by_rules(request: Request, *, is_dry_run: bool) -> Undone:
@@ -202,7 +248,7 @@ def _by_rules(request: Request, *, is_dry_run: bool) -> Undone:
     choice = request.choice
     if choice.undo or choice.to or choice.tensors or choice.layers or choice.experts or choice.only_mask:
         raise UsageError("Rules decide what is reverted; name nothing beside --auto.", hint=_HINT)
-    rules = read_rules(None if request.auto == _DEFAULT_RULES else Path(str(request.auto)))
+    rules = rules_in(request.auto)
     if is_dry_run:
         decision = decide(open_store(), request.ref, rules)
         told = [f"{decision.judgement.action}: {decision.judgement.reason}", *_finding_lines(decision.judgement)]
@@ -241,8 +287,21 @@ def _version_lines(request: Request, version: Version, moved: Moved | None) -> t
     return (head, moved.in_words()) if moved else (head,)
 
 
-def _scheduled_json(record: Any) -> dict[str, Any]:
+def _scheduled_json(record: ScheduledRevert) -> dict[str, Any]:
     return {"id": record.id, **record.model_dump(mode="json")}
+
+
+def _when_words(row: Mapping[str, Any]) -> str:
+    when = row["when"]
+    return f"when {plain(when['rule']['name'])} fires" if when["kind"] == "rule" else str(when["at"])
+
+
+def _order_words(row: Mapping[str, Any]) -> str:
+    order = row["order"]
+    is_part = any(order[name] for name in ("tensors", "layers", "experts", "files", "only_mask"))
+    ends = "..".join(map(short_digest, (order["undo"] or order["to"]).split("..")))
+    what = f"undo {ends}" if order["undo"] else f"go back to {ends}"
+    return f"{what} on {order['ref'].removeprefix(BRANCHES)}{' in part' if is_part else ''}"
 
 
 def _one(name: str, ids: Iterable[str], *, what: str) -> str:

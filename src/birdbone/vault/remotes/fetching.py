@@ -1,7 +1,7 @@
 """Fetch, pull and clone: what a store lacks comes from a remote, each object checked against its digest.
 
 Versions come parents first, each after its manifest, that after its blobs; so a version that is there has all that it
-needs, and whatever breaks a fetch off, the next one goes on behind what was kept. Refs move last.
+needs, and whatever breaks a fetch off, the next one goes on behind what was kept. Then refs move, and notes are united.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,6 +35,7 @@ from birdbone.vault.folder import RECORD_KINDS, ObjectKind, Vault, explain_write
 from birdbone.vault.history.commits import count_ahead_behind
 from birdbone.vault.names import BRANCHES, HEAD, REMOTES, TAGS, full_ref_name
 from birdbone.vault.records import Manifest, Version
+from birdbone.vault.refs.notes import Note, list_notes, unite_notes
 from birdbone.vault.refs.refs import drop_ref, move_ref, read_head, read_ref, refs, set_head, swap_ref, tracking_refs
 from birdbone.vault.remotes.catalogue import Catalogue, Holdings, check_has, local_holdings
 from birdbone.vault.remotes.pushing import record_path
@@ -67,6 +68,7 @@ class FetchReport:
     num_blobs: int
     num_records: int
     size_bytes: int
+    num_notes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,8 @@ def fetch(
 ) -> FetchReport:
     """Return what was brought from a remote: its branches stand under `refs/remotes/<remote>/` then, its tags as tags.
 
-    A tag that stands for another version here stays.
+    A tag that stands for another version here stays. Notes on versions that are here then are united with those of this
+    store, removals too: none is lost on either side.
 
     Args:
         remote: its name.
@@ -100,6 +103,7 @@ def fetch(
         UnknownRemoteError: no remote has this name, or nothing lies there.
         RemoteDamagedError: something on it is damaged; what is good was kept, no ref moved.
         RemoteError: it failed half-way; what had come whole was kept.
+        AccessDeniedError: this store does not let the identity do it; where it is about notes, the refs have moved.
     """
     opened = open_remote(vault, remote, wrap=wrap)
     if opened.name is None:
@@ -108,10 +112,13 @@ def fetch(
     download = _Download(vault=vault, remote=opened, progress=Progress(progress))
     for _ in range(_MAX_ROUNDS):
         download.bring(found.refs.values())
+        notes = _read_notes(vault, opened)  # a damaged one is found before a ref moves
         with hold_lock(vault):
-            if download.is_complete():
-                moved, kept = _move_refs(vault, opened.name, found, prune=prune, author=author)
-                return download.report(found, moved, kept)
+            if not download.is_complete():
+                continue
+            moved, kept = _move_refs(vault, opened.name, found, prune=prune, author=author)
+        united = unite_notes(vault, notes, reason=f"note: fetch: {opened.name}", author=author)
+        return replace(download.report(found, moved, kept), num_notes=len(united))
     raise VaultBusyError("What was fetched was collected as garbage before its refs moved.")
 
 
@@ -358,6 +365,14 @@ class _Download:
 
 
 _ALL_KINDS: tuple[ObjectKind, ...] = ("blobs", *RECORD_KINDS)
+
+
+def _read_notes(vault: Vault, remote: Remote) -> list[Note]:
+    """Return the notes of a remote that this store lacks on the versions that it has."""
+    there = remote.table.note_versions()
+    here = {note.id for note in list_notes(vault, with_removed=True)} if there else set()
+    wanted = {note for note, version in there.items() if note not in here and has_object(vault, "versions", version)}
+    return remote.table.read_notes(wanted) if wanted else []
 
 
 def _move_refs(

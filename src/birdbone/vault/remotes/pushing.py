@@ -1,4 +1,4 @@
-"""Push: what a remote lacks goes there, blobs first, then manifests, then versions, and at last its refs move.
+"""Push: what a remote lacks goes there, blobs first, then manifests, then versions; its refs move, and notes follow.
 
 Whatever breaks a push off, the remote is in order: what arrived is whole, no ref names what is not there, and the next
 push sends only what is still missing.
@@ -7,7 +7,7 @@ push sends only what is still missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from birdbone.vault.ancestry import comes_before, walk_ancestors
@@ -22,6 +22,7 @@ from birdbone.vault.folder import ObjectKind, Vault, hold_lock
 from birdbone.vault.history.commits import walk_versions
 from birdbone.vault.loading import load_manifest
 from birdbone.vault.names import BRANCHES, HEAD, REMOTES, TAGS
+from birdbone.vault.refs.notes import Note, vouched_notes
 from birdbone.vault.refs.refs import read_head, read_ref, swap_ref
 from birdbone.vault.remotes.catalogue import PACKS, local_holdings
 from birdbone.vault.remotes.remote import Remote, open_remote
@@ -37,12 +38,13 @@ _MAX_ROUNDS = 4  # each needs a collection of garbage, or a push of other forms,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushReport:
-    """What a push did. `changes` are the refs that moved; the figures are of what was sent."""
+    """What a push did. `changes` are the refs that moved; the figures are of what was sent, notes not in the bytes."""
 
     changes: tuple[RefChange, ...]
     num_blobs: int = 0
     num_records: int = 0
     size_bytes: int = 0
+    num_notes: int = 0
 
 
 def push(
@@ -57,6 +59,8 @@ def push(
 ) -> PushReport:
     """Return what was done so that `refs` of the remote stand where those of the store do; it is durable there then.
 
+    Notes on what they reach go along, removals too, and are united with those of the remote: none is ever lost.
+
     Args:
         remote: its name, or a URL or folder. Made if there is nothing yet.
         refs: branches and tags, short or full; none means the branch that `HEAD` stands for.
@@ -69,7 +73,8 @@ def push(
         RefConflictError: a branch of the remote has versions that this store's does not follow.
         TagExistsError: a tag of the remote stands for another version.
         UnknownNameError, NotABranchError: there is no such ref here; `HEAD` is detached and no ref was named.
-        AccessDeniedError, ProtectedRefError: the remote, a folder, does not let this identity do it.
+        AccessDeniedError, ProtectedRefError: the remote, a folder, does not let this identity do it; where it is about
+            notes, the refs have moved.
         CorruptObjectError, MissingObjectError: this store is damaged; no ref moved.
         RemoteError: the remote failed half-way; push again.
         UnsafeRemoteError: the remote cannot promise that no ref is lost; see `tables`.
@@ -77,6 +82,7 @@ def push(
     url_of(vault, remote)
     tips = _tips(vault, refs)
     opened = open_remote(vault, remote, make=True, wrap=wrap)
+    notes = vouched_notes(vault)  # a damaged one is found before anything moves
     found = opened.table.read()
     forced = {ref for ref in tips if force is True or (force and _is_named(ref, force))}
     changes = [
@@ -92,7 +98,7 @@ def push(
         upload.run(lambda check: opened.table.swap(changes, head=_head(vault, tips), author=author, is_complete=check))
         report = upload.report()
     _remember(vault, opened, tips, author=author)
-    return report
+    return replace(report, num_notes=_send_notes(vault, opened, notes, tips.values(), author=author))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -234,6 +240,16 @@ def _check_follows(vault: Vault, change: RefChange) -> None:
             expected=None,
             found=change.old,
         )
+
+
+def _send_notes(vault: Vault, remote: Remote, notes: Sequence[Note], tips: Iterable[str], *, author: str | None) -> int:
+    """Return how many notes the remote lacked on what `tips` reach; it has them then."""
+    there = remote.table.note_versions() if notes else {}
+    fresh = [note for note in notes if note.id not in there]
+    if not fresh:
+        return 0
+    reached = set(walk_ancestors(vault, *tips))
+    return remote.table.add_notes([note for note in fresh if note.version in reached], author=author)
 
 
 def _remember(vault: Vault, remote: Remote, tips: dict[str, str], *, author: str | None) -> None:

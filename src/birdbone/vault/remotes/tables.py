@@ -10,15 +10,21 @@ finds it there reads again. The numbers are the audit of that remote as well: wh
 each with the digest of the one before. Protection and levels of the refs are not kept there: who may write the bucket
 may move its refs. A store that takes a second create of the same object without an error is refused.
 
+Notes need no such order. A note is named by the digest of its line and never changed, and taking one away is a line
+more; so two stores' notes of a version are united by uniting lines. In a folder they are appended to its own, under its
+lock. In an object store each is an object of its own, `refs/notes/<digits of the version>/<digits of the note>.json`:
+two pushes at once write different objects, or the same one twice. In a folder they pass no `Wrap`, as its refs do not.
+
 What the tests prove of this: on folders, with processes that race and are killed, all of it; on `memory://`, with
-threads, the journal and its reading; a driver of S3 is not part of them.
+threads, the journal and its reading, and notes whose pushes race or break off; a driver of S3 is not part of them.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -26,16 +32,25 @@ from pydantic import AwareDatetime, Field, ValidationError, field_validator
 
 from birdbone.core.digest import digest_bytes
 from birdbone.core.schema import Strict
-from birdbone.vault.errors import BadNameError, RefConflictError, RemoteDamagedError, UnsafeRemoteError, VaultBusyError
+from birdbone.vault.errors import (
+    BadNameError,
+    CorruptObjectError,
+    RefConflictError,
+    RemoteDamagedError,
+    UnsafeRemoteError,
+    VaultBusyError,
+)
 from birdbone.vault.folder import Vault, hold_lock
 from birdbone.vault.journal import canonical_line
-from birdbone.vault.names import BRANCHES, HEAD, Digest, full_ref_name
+from birdbone.vault.names import BRANCHES, HEAD, NOTES, Digest, full_ref_name, is_digest
+from birdbone.vault.refs.notes import Note, line_of_note, note_ref, parse_note, unite_notes, vouched_notes
 from birdbone.vault.refs.permissions import identify
 from birdbone.vault.refs.refs import point_head, read_head, read_ref, refs, swap_ref
 from birdbone.vault.remotes.transport import Transport
 
 _JOURNAL = "refs/journal"
 _PROBE = "refs/probe"
+_NUM_REQUESTS = 8
 _MAX_TRIES = 64  # each failure means that somebody else moved a ref; so many in a row is a crowd
 
 
@@ -91,7 +106,7 @@ class RefState(Strict):
 
 
 class RefTable(Protocol):
-    """The refs of a remote."""
+    """The refs of a remote, and its notes."""
 
     def read(self) -> RemoteRefs:
         """Return where they stand."""
@@ -108,6 +123,22 @@ class RefTable(Protocol):
         Raises:
             RefConflictError: one stands elsewhere; none was moved.
         """
+        ...
+
+    def note_versions(self) -> dict[str, str]:
+        """Return the version of every note and tombstone, by the note's id."""
+        ...
+
+    def read_notes(self, ids: Collection[str]) -> list[Note]:
+        """Return notes that `note_versions` named.
+
+        Raises:
+            RemoteDamagedError: one is not what its name says.
+        """
+        ...
+
+    def add_notes(self, notes: Sequence[Note], *, author: str | None) -> int:
+        """Put notes beside those that are there; return how many were lacking. Others that come meanwhile stay too."""
         ...
 
 
@@ -148,6 +179,28 @@ class FolderTable:
             if is_fresh and head != HEAD and read_ref(self.vault, HEAD) is None:
                 point_head(self.vault, head, author=author)
         return True
+
+    def note_versions(self) -> dict[str, str]:
+        """Return the version of every note; see `RefTable`."""
+        return {note.id: note.version for note in self._notes()}
+
+    def read_notes(self, ids: Collection[str]) -> list[Note]:
+        """Return notes; see `RefTable`."""
+        return [note for note in self._notes() if note.id in ids]
+
+    def add_notes(self, notes: Sequence[Note], *, author: str | None) -> int:
+        """Append notes under the lock of the store; see `RefTable`.
+
+        Raises:
+            AccessDeniedError: the identity may not write them there, or not remove another's; none was written.
+        """
+        return len(unite_notes(self.vault, notes, reason="note: push", author=author, checks_removals=True))
+
+    def _notes(self) -> list[Note]:
+        try:
+            return vouched_notes(self.vault)
+        except CorruptObjectError as error:
+            raise RemoteDamagedError(f"The notes of the remote are damaged: {error.message}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +244,35 @@ class JournalTable:
                 return True
         raise VaultBusyError(f"{_MAX_TRIES} times another writer moved a ref of the remote first.")
 
+    def note_versions(self) -> dict[str, str]:
+        """Return the version of every note, by the names of the objects; see `RefTable`."""
+        return dict(_note_named(path) for path in self.transport.sizes(NOTES.rstrip("/")))
+
+    def read_notes(self, ids: Collection[str]) -> list[Note]:
+        """Return notes, each checked against its name; see `RefTable`."""
+        versions = self.note_versions()
+        paths = [_path_of_note(note, version) for note, version in versions.items() if note in ids]
+        with ThreadPoolExecutor(_NUM_REQUESTS, thread_name_prefix="notes") as pool:
+            return list(pool.map(self._read_note, paths))
+
+    def add_notes(self, notes: Sequence[Note], *, author: str | None) -> int:  # noqa: ARG002 - levels are not kept there
+        """Write an object for each note that is not there, removals first; see `RefTable`. Who pushed is not kept."""
+        there = self.note_versions()
+        fresh = [note for note in notes if note.id not in there]
+        for note in sorted(fresh, key=lambda note: note.removes is None):  # none is seen that was removed
+            self.transport.write(_path_of_note(note.id, note.version), line_of_note(note))
+        return len(fresh)
+
+    def _read_note(self, path: str) -> Note:
+        line = self.transport.read(path)
+        try:
+            note = parse_note(line, name=path)
+        except CorruptObjectError as error:
+            raise RemoteDamagedError(f"The remote is damaged: {error.message}", path=path) from error
+        if _path_of_note(note.id, note.version) != path:
+            raise RemoteDamagedError(f"{path} of the remote holds another note.", path=path)
+        return note
+
     def _refuse_if_unsafe(self) -> None:
         """Create an object that is there: a store that lets that pass ignores the condition on which all here rests."""
         is_fresh = self.transport.create(_PROBE, secrets.token_bytes(16))
@@ -211,6 +293,19 @@ class JournalTable:
 
 def _path_of(number: int) -> str:
     return f"{_JOURNAL}/{number:012d}.json"
+
+
+def _path_of_note(note: str, version: str) -> str:
+    return f"{note_ref(version)}/{note.removeprefix('b3:')}.json"
+
+
+def _note_named(path: str) -> tuple[str, str]:
+    """Return the note and the version that a path names."""
+    version, _, name = path.removeprefix(NOTES).partition("/")
+    note = f"b3:{name.removesuffix('.json')}"
+    if not (is_digest(note) and is_digest(f"b3:{version}")):
+        raise RemoteDamagedError(f"{path} of the remote is no note.", path=path)
+    return note, f"b3:{version}"
 
 
 def _bytes_of(state: RefState) -> bytes:
