@@ -100,12 +100,11 @@ def test_the_score_error_uses_the_likeliest_shares_under_the_difference() -> Non
         shares = (share_lost + difference, share_lost, 1 - 2 * share_lost - difference)
         return -sum(k * math.log(share) for k, share in zip((gained, lost, n - gained - lost), shares, strict=True))
 
-    best = minimize_scalar(unlikeliness, bounds=(0.1 + 1e-9, 0.55 - 1e-9), method="bounded", options={"xatol": 1e-12}).x
+    bounds = (0.1 + 1e-9, 0.55 - 1e-9)
+    best = minimize_scalar(unlikeliness, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
     error = math.sqrt(n * (2 * best + difference * (1 - difference)))
-    expected = (gained - lost - n * difference) / error
-    assert score_deviation(Flips(gained=gained, lost=lost, num_items=n), difference) == pytest.approx(
-        expected, rel=1e-6
-    )
+    found = score_deviation(Flips(gained=gained, lost=lost, num_items=n), difference)
+    assert found == pytest.approx((gained - lost - n * difference) / error, rel=1e-6)
 
 
 def test_nine_gained_and_one_lost_by_hand() -> None:
