@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdbone.evaluate.sandbox.inside import wire
@@ -56,11 +56,13 @@ def shape(value: Any) -> Any:
     return type(value), repr(value) if isinstance(value, (float, complex)) else value
 
 
+@settings(max_examples=50, deadline=None)
 @given(values)
 def test_a_plain_value_comes_back_with_its_types(value: Any) -> None:
     assert shape(wire.decode(json.loads(json.dumps(wire.encode(value))))) == shape(value)
 
 
+@settings(max_examples=50, deadline=None)
 @given(json_values)
 def test_any_json_is_a_value_or_a_wire_error_and_nothing_else(code: Any) -> None:
     try:
