@@ -66,7 +66,8 @@ def attempt(attacks: dict[str, str], **names: object) -> str:
     sources = {name: source.format(**names) for name, source in attacks.items()}
     return (
         f"for name, source in {sources!r}.items():\n    try:\n        exec(source)\n"
-        "        print(name, 'done', sep=': ')\n    except Exception as error: print(name, type(error).__name__, sep=': ')\n"
+        "        print(name, 'done', sep=': ')\n"
+        "    except Exception as error: print(name, type(error).__name__, sep=': ')\n"
     )
 
 
