@@ -295,14 +295,19 @@ def _test(condition: str) -> str:
     return f"def check(candidate):\n    assert {condition.format(answer=_ANSWER)}\n"
 
 
-def _left_over() -> list[int]:
-    """Return the processes of a sandbox that are still there, after a moment to die in."""
+def _left_over() -> set[int]:
+    """Return the processes of a sandbox that are still there after two seconds to die in."""
+    alive = _stages()
     for _ in range(20):
-        alive = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if _STAGE in _read(path)]
         if not alive:
             break
         time.sleep(0.1)
+        alive &= _stages()  # what came since belongs to somebody else
     return alive
+
+
+def _stages() -> set[int]:
+    return {int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if _STAGE in _read(path)}
 
 
 def _read(path: Path) -> bytes:

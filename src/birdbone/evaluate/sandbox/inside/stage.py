@@ -79,6 +79,8 @@ def main() -> None:
         walls.try_to("private_root", lambda: _change_root(owner, header["limits"]["scratch_bytes"]))
         if has_throwaway_user and "private_root" not in walls.standing:
             has_throwaway_user = False  # the library may lie where only root can read it
+    else:
+        walls.missing["private_root"] = "needs namespaces"
     if has_throwaway_user:
         walls.standing.append("throwaway_user")
     pid = os.fork()
