@@ -107,6 +107,35 @@ def compare(
             output.print_table(judging.comparison_table(row))
 
 
+@evaluate.command("test")
+def check(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="`starter`, a folder, a .safetensors, a .gguf, or a hub id.")
+    ],
+    against: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The same model in another form, which it has to agree with.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="`torch` or `llama.cpp`; a .gguf runs in llama.cpp unless told otherwise.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; as many as are free unless given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a model by itself: edge cases, invariances, robustness, memory. A check that fails ends with code 1."""
+    from dataclasses import asdict
+
+    from birdbone.cli import judging, output
+
+    found = judging.run_test(model, engine=engine, against=against, seed=seed, num_threads=threads)
+    if as_json:
+        output.print_json([asdict(row) for row in found])
+    else:
+        output.print_table(judging.checks_table(found))
+    if any(row.outcome == "fail" for row in found):
+        raise typer.Exit(1)
+
+
 @evaluate.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the benchmarks with the files that each needs."""

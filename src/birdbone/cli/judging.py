@@ -20,6 +20,7 @@ from birdbone.evaluate.benchmarks.local_items import FILES
 from birdbone.evaluate.benchmarks.opening import Dtype, Engine, find_candidate, open_judge
 from birdbone.evaluate.benchmarks.running import run_questions
 from birdbone.evaluate.benchmarks.standing import standing_of
+from birdbone.evaluate.checks import CheckResult, run_checks
 from birdbone.watch import choose_num_threads
 
 
@@ -145,6 +146,38 @@ def _comparison_json(row: BenchmarkComparison) -> dict[str, Any]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def run_test(
+    model: str, *, engine: str | None, against: str | None, seed: int, num_threads: int | None
+) -> list[CheckResult]:
+    """Return what each check of a model by itself found; `against` is the same model in another engine or form.
+
+    Raises:
+        UsageError: an engine that there is not.
+        ModelError: there is no such model.
+    """
+    chosen = _one_of(engine, Engine, "--engine") if engine is not None else None
+    threads = num_threads or choose_num_threads()
+    with ExitStack() as stack:
+        judge, *others = (
+            stack.enter_context(
+                open_judge(find_candidate(spec, engine=chosen if spec == model else None), num_threads=threads)
+            )
+            for spec in (model, *([against] if against is not None else []))
+        )
+        tell = stack.enter_context(_bar("checks"))
+        return run_checks(
+            judge,
+            seed=seed,
+            other=others[0] if others else None,
+            told=(lambda _, done, total: tell(done, total)) if tell is not None else (lambda *_: None),
+        )
+
+
+def checks_table(found: Sequence[CheckResult]) -> Table:
+    """Return the findings of checks as a table."""
+    return new_table(("check", "outcome", "reason"), [(row.name, row.outcome, row.reason) for row in found])
 
 
 def catalogue() -> list[dict[str, Any]]:
