@@ -21,10 +21,13 @@ from birdbone.evaluate.cost import (
 )
 from birdbone.evaluate.errors import (
     AmbiguousMeasurementError,
+    BadScoresError,
+    BadSettingError,
     BadWindowsError,
     EvaluateError,
     NonFiniteLogitsError,
     NoTokensError,
+    TooFewItemsError,
     TooFewWindowsError,
     UnknownReadoutError,
     UnpairedError,
@@ -35,6 +38,8 @@ from birdbone.evaluate.statistics import MIN_WINDOWS, PairedRatio, paired_ratio
 __all__ = [
     "MIN_WINDOWS",
     "AmbiguousMeasurementError",
+    "BadScoresError",
+    "BadSettingError",
     "BadWindowsError",
     "Comparison",
     "DecodeRate",
@@ -48,6 +53,7 @@ __all__ = [
     "Outcome",
     "PairedRatio",
     "RateComparison",
+    "TooFewItemsError",
     "TooFewWindowsError",
     "UnknownReadoutError",
     "UnpairedError",
