@@ -1,19 +1,21 @@
 """Generated items are right by their making, and the check tells knowledge from chance."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.evaluate.checks.judges import Knows, whole_judge
 
 from birdbone.evaluate.checks import Template, generate_items
-from birdbone.evaluate.checks.generated import TEMPLATES, WORDS, check_generated
+from birdbone.evaluate.checks.generated import TEMPLATES, WORDS, check_generated, mutate_items
 from birdbone.evaluate.checks.shares import share_interval
 
 WHOLE = whole_judge()
+few = settings(max_examples=25)
 SINGULAR = {word["one"] for word in WORDS["noun"]}
 VERBS_OF_ONE = {word["one"] for word in WORDS["acts"]}
 
 
+@few
 @given(st.integers(0, 10_000), st.integers(1, 6))
 def test_items_are_whole_distinct_and_the_same_for_the_same_seed(seed, num_each):
     items = generate_items(seed=seed, num_each=num_each)
@@ -25,6 +27,7 @@ def test_items_are_whole_distinct_and_the_same_for_the_same_seed(seed, num_each)
         assert len(set(item.choices)) == len(item.choices) >= 2
 
 
+@few
 @given(st.integers(0, 10_000))
 def test_a_verb_agrees_with_the_head_and_not_with_the_noun_between(seed):
     items = [item for item in generate_items(seed=seed, num_each=2) if "relative" in item.kind or "place" in item.kind]
@@ -38,6 +41,7 @@ def test_a_verb_agrees_with_the_head_and_not_with_the_noun_between(seed):
         assert (item.right.strip(" .") in VERBS_OF_ONE) == (head in SINGULAR)
 
 
+@few
 @given(st.integers(0, 10_000))
 def test_what_is_copied_is_the_third_of_three_different_words(seed):
     for item in [item for item in generate_items(seed=seed, num_each=3) if item.kind == "copying"]:
@@ -52,6 +56,23 @@ def test_a_template_of_ones_own_worked_by_hand():
     assert {(item.context, item.right) for item in items} == {("cat and dog", " dog"), ("dog and cat", " cat")}
     with pytest.raises(KeyError):
         generate_items(seed=0, num_each=1, templates=[template], words={})
+
+
+@few
+@given(st.integers(0, 10_000))
+def test_a_mutated_item_keeps_its_choices_and_its_answer(seed):
+    items = generate_items(seed=seed, num_each=1)
+    mutants = mutate_items(items, seed=seed)
+    assert mutants == mutate_items(items, seed=seed)
+    assert {mutant.kind for mutant in mutants if "counting" in mutant.kind} >= {
+        "counting, typos",
+        "counting, long_input",
+    }
+    by_kind = {item.kind: item for item in items}
+    for mutant in mutants:
+        origin = by_kind[mutant.kind.rsplit(", ", 1)[0]]
+        assert mutant.context != origin.context
+        assert (mutant.choices, mutant.answer) == (origin.choices, origin.answer)
 
 
 def test_right_answers_stand_in_every_place():
@@ -76,6 +97,7 @@ def test_a_judge_without_an_opinion_is_a_warning_and_no_pass():
     assert found.figures["low"] < found.figures["chance"] < found.figures["high"]
 
 
+@few
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_the_interval_of_a_share_holds_it_and_mirrors(num_hits, num_misses):
     low, high = share_interval(num_hits, num_hits + num_misses)

@@ -18,7 +18,7 @@ CHECKS = {
 }
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 8))
 def test_a_sound_judge_passes_whatever_is_asked(seed, count):
     requests = [*draw_requests(WHOLE, seed=seed, count=count), longest_request(WHOLE, num_tokens=9, num_judged=3)]

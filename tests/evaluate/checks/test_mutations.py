@@ -4,7 +4,7 @@ import random
 import re
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from birdbone.evaluate.checks import ChoiceItem
@@ -21,6 +21,7 @@ from birdbone.evaluate.checks.mutations import (
 )
 
 texts = st.one_of(st.text(max_size=60), st.from_regex(r"([A-Za-z]{1,7}[ ,.]{1,2}){0,8}", fullmatch=True))
+few = settings(max_examples=25)
 seeds = st.integers(0, 1000)
 choice_items = st.builds(
     lambda context, choices, place: ChoiceItem(context=context, choices=tuple(choices), answer=place % len(choices)),
@@ -45,11 +46,13 @@ def distance(one: str, other: str) -> int:
 
 
 @pytest.mark.parametrize("mutate", MUTATIONS)
+@few
 @given(texts, seeds)
 def test_the_same_seed_makes_the_same_change(mutate, text, seed):
     assert mutate(text, random.Random(seed)) == mutate(text, random.Random(seed))
 
 
+@few
 @given(texts, seeds, st.integers(0, 4))
 def test_a_typo_is_one_edit_inside_a_word(text, seed, max_edits):
     changed = add_typos(text, random.Random(seed), max_edits=max_edits)
@@ -61,6 +64,7 @@ def test_the_distance_of_this_test_counts_a_swap_as_one():
     assert [distance("bird", other) for other in ("bird", "brid", "bid", "birrd", "cat")] == [0, 1, 1, 1, 4]
 
 
+@few
 @given(texts, seeds)
 def test_case_changes_no_letter_but_its_case(text, seed):
     changed = change_case(text, random.Random(seed))
@@ -68,6 +72,7 @@ def test_case_changes_no_letter_but_its_case(text, seed):
     assert all(new in (old, old.swapcase()) for old, new in zip(text, changed, strict=True))
 
 
+@few
 @given(texts, seeds)
 def test_white_space_changes_no_word_and_no_end(text, seed):
     changed = change_spaces(text, random.Random(seed))
@@ -76,12 +81,14 @@ def test_white_space_changes_no_word_and_no_end(text, seed):
     assert changed[len(changed.rstrip()) :] == text[len(text.rstrip()) :]
 
 
+@few
 @given(texts, seeds)
 def test_a_text_without_a_known_phrase_is_not_paraphrased(text, seed):
     assume(not any(phrase.lower() in text.lower() for phrase, _ in REWRITES))
     assert paraphrase(text, random.Random(seed)) == text
 
 
+@few
 @given(texts, seeds, st.integers(0, 400))
 def test_a_preamble_stands_before_the_text_and_is_as_long_as_asked(text, seed, num_characters):
     changed = put_preamble(text, random.Random(seed), num_characters=num_characters)
@@ -89,6 +96,7 @@ def test_a_preamble_stands_before_the_text_and_is_as_long_as_asked(text, seed, n
     assert num_characters <= len(changed) - len(text) <= num_characters + 50 if num_characters else changed == text
 
 
+@few
 @given(choice_items, seeds)
 def test_another_order_moves_every_choice_and_keeps_the_right_one_right(item, seed):
     changed = reorder_choices(item, random.Random(seed))
@@ -97,6 +105,7 @@ def test_another_order_moves_every_choice_and_keeps_the_right_one_right(item, se
     assert all(new != old for new, old in zip(changed.choices, item.choices, strict=True))
 
 
+@few
 @given(choice_items)
 def test_a_letter_means_the_choice_that_is_listed_after_it(item):
     listed = list_choices(item)

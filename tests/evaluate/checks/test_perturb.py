@@ -44,7 +44,7 @@ def test_a_judge_that_heeds_only_the_choices_stays_under_every_change():
 @pytest.mark.parametrize(
     ("name", "is_touched"),
     [
-        ("case", lambda text: any(letter.isupper() for letter in text[1:].replace(" I ", " "))),
+        ("case", lambda text: not any(text.startswith(known) for known in KNOWN)),
         ("white_space", lambda text: any(space in text for space in ("  ", "\n", "\t"))),
         ("paraphrase", lambda text: "close to" in text or "have seen" in text),
         ("long_input", lambda text: ". " in text),
@@ -54,7 +54,7 @@ def test_a_judge_that_heeds_only_the_choices_stays_under_every_change():
 def test_a_judge_that_a_change_upsets_fails_its_check(name, is_touched):
     found = results(HatesChange(WHOLE, is_touched))[name]
     assert found.num_items > 20
-    assert found.outcome == "fail" if name != "case" else found.figures["share_stayed"] < 0.8
+    assert found.outcome == "fail"
     assert found.figures["num_stayed"] / found.num_items == found.figures["share_stayed"]
 
 

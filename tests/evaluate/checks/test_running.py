@@ -1,6 +1,8 @@
 """All checks run in order on a real judge, tell of their progress, and outlive an engine that gives up."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from tests.evaluate.checks.judges import Wrapped, whole_judge
@@ -48,6 +50,12 @@ def test_a_result_is_plain_data_and_comes_back_the_same():
     for one in run_checks(WHOLE, seed=7, extent=SMALL):
         text = json.dumps(one.model_dump(mode="json"), allow_nan=False)
         assert CheckResult.model_validate_json(text) == one
+
+
+def test_the_checks_load_without_torch():
+    code = "import sys, birdbone.evaluate.checks; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_figure_that_is_no_number_is_refused():

@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from birdbone.evaluate.benchmarks.judge import Judge
 from birdbone.evaluate.checks.choices import ChoiceItem, ask_choices
 from birdbone.evaluate.checks.findings import CheckOutcome, CheckResult, skipped
+from birdbone.evaluate.checks.mutations import MUTATIONS
 from birdbone.evaluate.checks.shares import share_interval
 
 _SLOT = re.compile(r"\{([a-z]+)(\d*)\.([a-z]+)\}")
@@ -105,6 +106,19 @@ def generate_items(
     """
     draw = random.Random(seed)
     return [item for template in templates for item in _items_of(template, words, draw, num_each)]
+
+
+def mutate_items(items: Sequence[ChoiceItem], *, seed: int) -> list[ChoiceItem]:
+    """Return new items by mutation of given ones: one for each change of `MUTATIONS` that touches an item's context.
+
+    Choices and answer are those of the item; its kind says what was done.
+    """
+    return [
+        replace(item, context=context, kind=f"{item.kind}, {name}")
+        for number, item in enumerate(items)
+        for name, mutate in MUTATIONS.items()
+        if (context := mutate(item.context, random.Random(f"{seed}:{name}:{number}"))) != item.context
+    ]
 
 
 def check_generated(judge: Judge, items: Sequence[ChoiceItem]) -> CheckResult:

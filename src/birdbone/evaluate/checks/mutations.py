@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from birdbone.evaluate.checks.choices import ChoiceItem
@@ -99,6 +100,16 @@ def put_preamble(text: str, draw: random.Random, *, num_characters: int = 200) -
     while sum(map(len, sentences)) + len(sentences) < num_characters:
         sentences.append(draw.choice(_NEUTRAL))
     return " ".join([*sentences, text]) if sentences else text
+
+
+MUTATIONS: Mapping[str, Callable[[str, random.Random], str]] = {
+    "typos": add_typos,
+    "case": change_case,
+    "white_space": change_spaces,
+    "paraphrase": paraphrase,
+    "long_input": put_preamble,
+}
+"""Those of a text, by name."""
 
 
 def reorder_choices(item: ChoiceItem, draw: random.Random) -> ChoiceItem:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from birdbone.evaluate.benchmarks.judge import Judge
 from birdbone.evaluate.checks import mutations
 from birdbone.evaluate.checks.choices import ChoiceItem, ask_choices
 from birdbone.evaluate.checks.findings import CheckOutcome, CheckResult, skipped
+from birdbone.evaluate.checks.probes import PAGE
 from birdbone.evaluate.checks.shares import share_interval
 
 Pair = tuple[ChoiceItem, ChoiceItem]
 """An item as it was, and as it is asked the second time."""
 
 _NUM_EXAMPLES = 3
-_CHARACTERS_A_TOKEN = 3
-_SHARE_OF_CONTEXT = 0.5
+_SHARE_OF_CONTEXT = 0.4
 _MOST_CHARACTERS = 1500
 
 
@@ -106,12 +106,10 @@ def check_perturbations(
     judge: Judge, items: Sequence[ChoiceItem], *, seed: int, warn_below: float = 0.8, fail_below: float = 0.5
 ) -> list[CheckResult]:
     """Return one result for each kind of change. Arguments as in `check_stays`; the order of choices never fails."""
-    room = min(_MOST_CHARACTERS, int(_SHARE_OF_CONTEXT * judge.max_tokens * _CHARACTERS_A_TOKEN))
-    changes: Mapping[str, Callable[[str, random.Random], str]] = {
-        "typos": mutations.add_typos,
-        "case": mutations.change_case,
-        "white_space": mutations.change_spaces,
-        "paraphrase": mutations.paraphrase,
+    characters_per_token = len(PAGE) / len(judge.encode(PAGE, add_special=False))
+    room = min(_MOST_CHARACTERS, int(_SHARE_OF_CONTEXT * judge.max_tokens * characters_per_token))
+    changes = {
+        **mutations.MUTATIONS,
         "long_input": lambda text, draw: mutations.put_preamble(text, draw, num_characters=room),
     }
     pairs = {name: mutate_contexts(items, change, seed=seed) for name, change in changes.items()}
