@@ -32,7 +32,7 @@ from birdbone.core import write_json
 from birdbone.evaluate.statistics.pairs import Flips, exact_mcnemar, mean_difference, mid_p_mcnemar, score_mcnemar
 from birdbone.evaluate.statistics.sequential import RunningMean
 
-_OUTPUT = Path("benchmarks/results/evaluate-false-alarms.json")
+_OUTPUT = Path("benchmarks/results/evaluate-false_alarms.json")
 _LEVEL, _ACCURACY, _HEADLINE = 0.05, 0.6, 0.3
 _NUM_ITEMS, _DISCORDANCES, _MOST_FOR_BOOTSTRAP, _WAVE = (50, 200, 1000), (0.3, 0.2, 0.1), 200, 20
 _TESTS: dict[str, Callable[[Flips], float]] = {

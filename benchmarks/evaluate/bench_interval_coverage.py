@@ -34,7 +34,7 @@ from birdbone.evaluate.statistics.equivalence import accuracy_equivalence
 from birdbone.evaluate.statistics.pairs import Flips, accuracy_difference, mean_difference
 from birdbone.evaluate.statistics.retention import Retention, retention
 
-_OUTPUT = Path("benchmarks/results/evaluate-interval-coverage.json")
+_OUTPUT = Path("benchmarks/results/evaluate-interval_coverage.json")
 _NUM_ITEMS, _MARGIN, _Z = 50, 0.05, float(norm.isf(0.025))
 _DIFFERENCES = [  # candidate, baseline, discordance
     *((0.98, 0.98, 0.02), (0.96, 0.98, 0.04), (0.95, 0.98, 0.05), (0.02, 0.02, 0.04), (0.05, 0.10, 0.09)),

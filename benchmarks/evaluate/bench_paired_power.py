@@ -29,7 +29,7 @@ from birdbone.evaluate.statistics.pairs import Flips, exact_mcnemar, score_mcnem
 from birdbone.evaluate.statistics.power import detectable_difference, num_items_needed, paired_power
 from birdbone.evaluate.statistics.sequential import RunningMean
 
-_OUTPUT = Path("benchmarks/results/evaluate-paired-power.json")
+_OUTPUT = Path("benchmarks/results/evaluate-paired_power.json")
 _LEVEL, _NUM_ITEMS, _MOST = 0.05, 200, 1000
 _CANDIDATE, _BASELINE, _DISCORDANCE = 0.52, 0.60, 0.20
 

@@ -35,7 +35,7 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask again what was asked before.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a model the benchmarks of a suite; what was asked before is read from the workspace."""
+    """Ask a model the benchmarks of a suite."""
     from birdbone.cli import judging, output
 
     request = judging.Request(
@@ -79,7 +79,7 @@ def compare(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; as many as are free unless given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put models side by side, item by item: what differs, how sure that is, and what is kept."""
+    """Put models side by side on benchmarks, item by item."""
     from birdbone.cli import judging, output
     from birdbone.cli.errors import UsageError
 
@@ -122,7 +122,7 @@ def check(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; as many as are free unless given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a model by itself: edge cases, invariances, robustness, memory. A check that fails ends with code 1."""
+    """Check a model by itself; ends with 1 if a check fails."""
     from dataclasses import asdict
 
     from birdbone.cli import judging, output
