@@ -1,7 +1,9 @@
 """Judging: whether a model is still good, and what it costs.
 
-Owns: likelihood and perplexity, divergence from a reference, paired statistics, gates and their verdicts, cost.
-Needs: `core`, numpy; torch for what reads tensors.
+Owns: likelihood and perplexity, divergence from a reference, paired statistics, gates and their verdicts, cost;
+`benchmarks` (well-known questions, one judge for every engine), `checks` (a model by itself), `sandbox` (code that a
+model wrote).
+Needs: `core`, `models`, numpy, scipy; torch for what reads tensors; lm-eval (the extra `eval`) for the benchmarks.
 
 What needs torch is imported from its own module, so that a recipe's rules can be read and a gate judged without loading
 torch: `birdbone.evaluate.perplexity` (`token_nll`, `Perplexity`, `perplexity_from_nll`) and
