@@ -3,7 +3,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 MARKDOWN := $(wildcard *.md) docs benchmarks examples
-WORKERS ?= 2
+WORKERS ?= 3
 
 # On a busy machine a thread that spins while it waits takes the core from the thread that it waits for.
 export OMP_WAIT_POLICY := passive
