@@ -3,7 +3,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 MARKDOWN := $(wildcard *.md) docs benchmarks examples
-WORKERS ?= 3
+WORKERS ?= 2
 
 # On a busy machine a thread that spins while it waits takes the core from the thread that it waits for.
 export OMP_WAIT_POLICY := passive
