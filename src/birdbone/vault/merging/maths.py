@@ -71,7 +71,9 @@ def merge_slerp(
 
     [sin((1-t)θ) first + sin(tθ) second] / sin θ, with θ the angle between them; linear, as mergekit does it, where
     |cos θ| > `dot_threshold`. Vectors are not brought to one length. A vector no longer than `min_norm` counts as of
-    length 1 in the angle. t = 0 and t = 1 give the parents bit for bit.
+    length 1 in the angle; where both are, there is no angle, and the result is linear (mergekit takes a right angle: it
+    differs by less than `min_norm`, but makes a tensor longer that is merged with itself). t = 0 and t = 1 give the
+    parents bit for bit.
 
     Raises:
         UnmergeableError: shapes or dtypes differ, or a value is not finite.
@@ -326,6 +328,8 @@ def _cosine(first: Array, second: Array, *, min_norm: float, pool: Executor | No
 
     sums = run(products, blocks_of(x.size), pool)
     squares_x, squares_y, dot = (sum(column) for column in zip(*sums, strict=True)) if sums else (0.0, 0.0, 0.0)
+    if max(squares_x, squares_y) <= min_norm**2:
+        return 1.0
     norms = [norm if (norm := math.sqrt(square)) > min_norm else 1.0 for square in (squares_x, squares_y)]
     return min(1.0, max(-1.0, dot / norms[0] / norms[1]))
 
