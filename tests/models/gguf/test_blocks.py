@@ -69,6 +69,13 @@ def test_plain_rounding_gives_the_bytes_of_gguf_py(kind: GgufType, weights: np.n
     np.testing.assert_array_equal(encode(ours), gguf.quants.quantize(weights, ORACLE[kind]))
 
 
+@given(block_types, hnp.arrays(np.float32, (2, 64), elements=st.floats(-_LEAST, _LEAST, width=32)))
+def test_weights_too_small_for_gguf_py_come_back_as_next_to_nothing(kind: GgufType, weights: np.ndarray) -> None:
+    tensor = quantize_tensor(torch.from_numpy(weights), kind)
+    assert torch.equal(decode_blocks(tensor.type, encode(tensor))[0], tensor.codes)
+    assert float(tensor.dequantize().abs().max()) <= _LEAST
+
+
 @given(block_types, st.integers(0, 2**32 - 1))
 @settings(max_examples=40)
 def test_the_error_of_plain_rounding_is_at_most_one_step(kind: GgufType, seed: int) -> None:
