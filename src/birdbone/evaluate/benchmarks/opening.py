@@ -20,7 +20,7 @@ Engine = Literal["torch", "llama.cpp"]
 """What runs the model."""
 Dtype = Literal["auto", "float32", "bfloat16"]
 
-_FILES_OF_A_MODEL = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+_FILES_BESIDE_WEIGHTS = ("*.json", "*.model", "*.txt", "*.jinja")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,10 @@ def open_judge(candidate: Candidate, *, num_threads: int, num_ctx: int = 4096) -
 
 
 def _digest_of(source: ModelSource) -> str:
-    if source.file is not None and source.kind == "gguf":
+    """Return the digest of the files that are loaded: of one file of several in a folder, that one and what it needs."""
+    if source.kind == "gguf":
+        assert source.file is not None, "a GGUF is one file"
         return digest_file(source.file)
-    paths = {path for pattern in _FILES_OF_A_MODEL for path in source.folder.glob(pattern)}
-    return digest_json({path.name: digest_file(path) for path in sorted(paths)})
+    weights = [source.file] if source.file is not None else sorted(source.folder.glob("*.safetensors"))
+    others = sorted({path for pattern in _FILES_BESIDE_WEIGHTS for path in source.folder.glob(pattern)})
+    return digest_json({path.name: digest_file(path) for path in (*weights, *others)})
