@@ -59,7 +59,7 @@ def run(request: Request) -> Iterator[BenchmarkResult]:
             engine=candidate.settings,
             items_folder=request.items,
             cache=None if request.is_fresh else open_workspace().folder / "evaluations",
-            progress=lambda name: stack.enter_context(_bar(name)),
+            progress=_bar,
         )
 
 

@@ -79,7 +79,7 @@ def open_judge(candidate: Candidate, *, num_threads: int, num_ctx: int = 4096) -
 
 
 def _digest_of(source: ModelSource) -> str:
-    """Return the digest of the files that are loaded: of one file of several in a folder, that one and what it needs."""
+    """Return the digest of the files that are loaded: of several weights in a folder, those that were named."""
     if source.kind == "gguf":
         assert source.file is not None, "a GGUF is one file"
         return digest_file(source.file)

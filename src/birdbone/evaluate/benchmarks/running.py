@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def run_questions(
     engine: dict[str, Any],
     items_folder: Path | None,
     cache: Path | None,
-    progress: Callable[[str], Progress | None] = lambda _: None,
+    progress: Callable[[str], AbstractContextManager[Progress | None]] = lambda _: nullcontext(),
 ) -> Iterator[BenchmarkResult]:
     """Yield the result of each question, in order; the judge is opened when the first is not in the cache.
 
@@ -38,7 +39,7 @@ def run_questions(
         engine: what `Judge.settings` will say; known before the judge is open, so that the cache can be asked.
         items_folder: where the files of items lie; None lets lm-eval fetch them from the hub.
         cache: folder of results; None asks anew and keeps nothing.
-        progress: gives for a benchmark's name whom to tell of it.
+        progress: gives for a benchmark's name a context in which somebody is told of it.
 
     Raises:
         MissingBenchmarkError, BadBenchmarkError: the items.
@@ -50,7 +51,8 @@ def run_questions(
         known = _read(path)
         if known is None:
             judge = judge or open_judge()
-            known = _ask(judge, question, artefact, items_folder, source, progress(question.benchmark))
+            with progress(question.benchmark) as tell:
+                known = _ask(judge, question, artefact, items_folder, source, tell)
             if path is not None:
                 write_json(path, known.model_dump(mode="json"))
         yield known

@@ -125,27 +125,19 @@ class TorchJudge:
         """Return the last hidden states (B, L, H)."""
         length = max(bundle.size for bundle in batch)
         ids_BL, positions_BL = torch.zeros(2, len(batch), length, dtype=torch.int64)
-        mask_BLL = torch.zeros(len(batch), length, length, dtype=torch.bool)
         for row, bundle in enumerate(batch):
             ids_BL[row, : bundle.size] = torch.tensor(_tokens_of(bundle))
             positions_BL[row, : bundle.size] = torch.tensor(_positions_of(bundle))
-            mask_BLL[row] = _mask_of(bundle, length)
         device = next(self.model.parameters()).device
-        options: dict[str, Any] = {"position_ids": positions_BL.to(device)}
-        if self._needs_mask(batch):
+        options: dict[str, Any] = {}
+        if _needs_mask(batch):
+            mask_BLL = torch.stack([_mask_of(bundle, length) for bundle in batch])
             bias_BLL = torch.zeros(mask_BLL.shape, dtype=self.dtype).masked_fill_(
                 ~mask_BLL, torch.finfo(self.dtype).min
             )
-            options["attention_mask"] = bias_BLL[:, None].to(device)
-        else:
-            del options["position_ids"]
+            options = {"attention_mask": bias_BLL[:, None].to(device), "position_ids": positions_BL.to(device)}
         states: Tensor = self._readout.backbone(input_ids=ids_BL.to(device), use_cache=False, **options)[0]
         return states
-
-    @staticmethod
-    def _needs_mask(batch: Sequence[Bundle]) -> bool:
-        """Return whether some bundle has two branches with tokens: else a causal mask and padding behind do."""
-        return any(sum(len(branch.tokens) > 1 for branch in bundle.branches) > 1 for bundle in batch)
 
     def _has_window(self) -> bool:
         """Return whether tokens look back only so far, which a mask of ours would undo."""
@@ -185,6 +177,11 @@ class TorchJudge:
             **options,
         )
         return [cut_at(self.decode(row[length:].tolist()), stops) for row in made_BL.cpu()]
+
+
+def _needs_mask(batch: Sequence[Bundle]) -> bool:
+    """Return whether some bundle has two branches with tokens: else a causal mask and padding behind do."""
+    return any(sum(len(branch.tokens) > 1 for branch in bundle.branches) > 1 for bundle in batch)
 
 
 def _tokens_of(bundle: Bundle) -> list[int]:
