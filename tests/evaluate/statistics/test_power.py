@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -17,6 +17,7 @@ levels = st.floats(0.001, 0.2)
 
 
 @given(st.integers(1, 100_000), discordances, powers, levels)
+@example(num_items=1, discordance=0.875, power=0.875, level=0.15625)
 def test_the_detectable_difference_has_the_power_it_was_asked_for(
     num_items: int, discordance: float, power: float, level: float
 ) -> None:

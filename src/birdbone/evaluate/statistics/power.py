@@ -84,10 +84,9 @@ def detectable_difference(
     """
     _require(discordance, level, num_items=num_items, power=power)
     z_level, z_power = _quantile(1 - level / 2), _quantile(power)
-    under_root = num_items + z_power**2 - z_level**2
-    if under_root < 0:
+    if num_items < z_level**2:  # not even a difference in every item is significant; the formula's root is spurious
         return None
-    reach = math.sqrt(num_items) * z_level + z_power * math.sqrt(under_root)
+    reach = math.sqrt(num_items) * z_level + z_power * math.sqrt(num_items + z_power**2 - z_level**2)
     difference = math.sqrt(discordance) * reach / (num_items + z_power**2)
     return difference if difference <= discordance else None
 
