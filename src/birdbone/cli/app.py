@@ -8,7 +8,7 @@ import typer
 
 import birdbone
 from birdbone.cli.edge import VERBOSE, Door, prepare_process
-from birdbone.cli.evaluating import evaluate
+from birdbone.cli.evaluate import evaluate
 from birdbone.cli.housekeeping import clean, config, init, validate
 from birdbone.cli.running import cite, compare, phases, run
 from birdbone.cli.seeing import logs, monitor, status

@@ -38,7 +38,7 @@ from birdbone.models.errors import (
     UnsupportedArchitectureError,
 )
 from birdbone.models.inspection import decoder_layers, describe_architecture, linear_modules
-from birdbone.models.loading import LoadedModel, load_model, require_finite, require_tokenizer_fits
+from birdbone.models.loading import LoadedModel, load_model, load_tokenizer, require_finite, require_tokenizer_fits
 from birdbone.models.saving import save_model
 from birdbone.models.sources import STARTER, ModelSource, find_source
 
@@ -78,6 +78,7 @@ __all__ = [
     "is_waiting_passive",
     "linear_modules",
     "load_model",
+    "load_tokenizer",
     "require_finite",
     "require_tokenizer_fits",
     "run_block",

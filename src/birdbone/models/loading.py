@@ -99,6 +99,17 @@ def load_model(spec: str, *, dtype: torch.dtype = torch.float32) -> LoadedModel:
     )
 
 
+def load_tokenizer(spec: str) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of the model that `spec` names, without its weights.
+
+    Raises:
+        ModelError: as `load_model` does.
+    """
+    source = find_source(spec)
+    with quiet_transformers(), _damage_named(source.name):
+        return _gguf_tokenizer(source) if source.kind == "gguf" else _folder_tokenizer(source.folder)
+
+
 def require_finite(model: PreTrainedModel) -> None:
     """Check that no weight is NaN or infinite.
 
@@ -128,12 +139,16 @@ def require_tokenizer_fits(tokenizer: PreTrainedTokenizerBase, architecture: Arc
 
 def _read_folder(source: ModelSource, dtype: torch.dtype) -> tuple[Any, Any, str | None]:
     _require_readable_config(source.folder)
-    if not any((source.folder / name).is_file() for name in _TOKENIZER_FILES):
-        raise TokenizerMissingError(f"{source.folder} holds no tokenizer (looked for {', '.join(_TOKENIZER_FILES)}).")
     with quiet_transformers(), _damage_named(source.name):
+        tokenizer = _folder_tokenizer(source.folder)
         model = _from_folder(source, dtype) if source.file is None else _from_one_file(source, dtype)
-        tokenizer = AutoTokenizer.from_pretrained(source.folder)
     return model, tokenizer, _licence_of_card(source.folder / "README.md")
+
+
+def _folder_tokenizer(folder: Path) -> Any:
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise TokenizerMissingError(f"{folder} holds no tokenizer (looked for {', '.join(_TOKENIZER_FILES)}).")
+    return AutoTokenizer.from_pretrained(folder)
 
 
 def _from_folder(source: ModelSource, dtype: torch.dtype) -> Any:
@@ -192,14 +207,20 @@ def _complete(loaded: tuple[Any, dict[str, Any]], name: str) -> Any:
 
 def _read_gguf(source: ModelSource, dtype: torch.dtype) -> tuple[Any, Any, str | None]:
     assert source.file is not None
-    metadata = _gguf_metadata(source.file)
+    licence = _gguf_metadata(source.file).get("general.license")
     with quiet_transformers(), _damage_named(source.name):
         model = _dequantized(source.folder, source.file.name, dtype)
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, gguf_file=source.file.name)
+        tokenizer = _gguf_tokenizer(source)
+    return model, tokenizer, None if licence is None else str(licence)
+
+
+def _gguf_tokenizer(source: ModelSource) -> Any:
+    assert source.file is not None
+    metadata = _gguf_metadata(source.file)
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, gguf_file=source.file.name)
     if metadata.get("tokenizer.ggml.model") == "gpt2":
         _restore_splitting(tokenizer, str(metadata.get("tokenizer.ggml.pre", "default")))
-    licence = metadata.get("general.license")
-    return model, tokenizer, None if licence is None else str(licence)
+    return tokenizer
 
 
 def _gguf_metadata(file: Path) -> Mapping[str, Any]:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import http.server
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
-import torch
 from tests.evaluate.benchmarks.texts import character_tokenizer
+from tests.evaluate.services import completions, service
 from tests.evaluate.tiny import tiny_model
 
 from birdbone.evaluate.benchmarks import Continuation
@@ -19,54 +12,19 @@ from birdbone.evaluate.benchmarks.endpoint_judge import open_endpoint
 from birdbone.evaluate.benchmarks.torch_judge import TorchJudge
 from birdbone.evaluate.errors import BadRequestError, EndpointError, NoLogprobsError
 
-MODEL = tiny_model()
-LOCAL = TorchJudge(MODEL, character_tokenizer())
-
-
-@torch.no_grad()
-def complete(body: dict[str, Any]) -> dict[str, Any]:
-    """Return what an OpenAI-compatible service says, from the tiny model."""
-    ids = body["prompt"]
-    if not body.get("echo"):
-        return {"text": LOCAL.generate([ids], stops=body.get("stop", ()), max_new_tokens=body["max_tokens"])[0]}
-    rows = MODEL(input_ids=torch.tensor([ids])).logits[0].double().log_softmax(-1)
-    told = [None, *(float(row[token]) for row, token in zip(rows, ids[1:], strict=False))]
-    best = [None, *({"best": float(row.max())} for row in rows[:-1])]
-    return {"text": "", "logprobs": {"token_logprobs": told, "top_logprobs": best}}
-
-
-@contextmanager
-def service(answer=complete, status: int = 200) -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            content = json.dumps({"choices": [answer(body)]} if status == 200 else {"error": "busy"}).encode()
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
-            thread.join()
+LOCAL = TorchJudge(tiny_model(), character_tokenizer())
+COMPLETE = completions(LOCAL)
 
 
 def opened(url: str):
-    return open_endpoint(url, model="tiny", tokenizer=character_tokenizer(), max_tokens=64)
+    return open_endpoint(url, model="tiny", tokenizer=character_tokenizer(), num_ctx=66)
 
 
 def test_a_service_says_what_the_model_says_here():
     requests = [
         Continuation(tuple(LOCAL.encode("A bird is")), tuple(LOCAL.encode(answer))) for answer in (" light", " lead")
     ]
-    with service() as url:
+    with service(COMPLETE) as url:
         judge = opened(url)
         found = judge.score(requests)
         texts = judge.generate([LOCAL.encode("A bird")], stops=("q",), max_new_tokens=8)
@@ -86,12 +44,12 @@ def test_a_service_says_what_the_model_says_here():
     ],
 )
 def test_a_service_that_leaves_out_log_probabilities_is_refused_when_opened(spoil):
-    with service(lambda body: spoil(complete(body))) as url, pytest.raises(NoLogprobsError):
+    with service(lambda body: spoil(COMPLETE(body))) as url, pytest.raises(NoLogprobsError):
         opened(url)
 
 
 def test_a_service_that_refuses_or_is_not_there_is_said_so():
-    with service(status=429) as url, pytest.raises(EndpointError, match="answers 429") as caught:
+    with service(COMPLETE, status=429) as url, pytest.raises(EndpointError, match="answers 429") as caught:
         opened(url)
     assert caught.value.fields["status"] == 429
     with pytest.raises(EndpointError, match="gives no completion"):
@@ -101,7 +59,17 @@ def test_a_service_that_refuses_or_is_not_there_is_said_so():
 
 
 def test_what_is_too_long_is_refused_here():
-    with service() as url:
+    with service(COMPLETE) as url:
         judge = opened(url)
         with pytest.raises(BadRequestError):
             judge.score([Continuation((4,) * 60, (5,) * 9)])
+        assert judge.score([Continuation((4,) * 60, (5,) * 5)])[0].logprob < 0
+
+
+def test_a_tokenizer_without_an_end_is_refused_when_the_end_is_needed():
+    tokenizer = character_tokenizer()
+    tokenizer.eos_token = None
+    judge = TorchJudge(tiny_model(), tokenizer)
+    assert judge.prefix_token == tokenizer.bos_token_id
+    with pytest.raises(BadRequestError, match="no end-of-text"):
+        judge.end_token  # noqa: B018 - reading it is the test

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from birdbone.evaluate.benchmarks.judge import Continuation, Likelihood, Progress, cut_at
+from birdbone.evaluate.benchmarks.vocabulary import Vocabulary
 from birdbone.evaluate.errors import BadRequestError, EndpointError, NoLogprobsError
 
 _MAX_STOPS = 4  # as OpenAI's interface has it; the rest are cut here
 
 
 @dataclass(slots=True)
-class EndpointJudge:
+class EndpointJudge(Vocabulary):
     """Asks a service. Open it by `open_endpoint`, which probes it."""
 
     url: str
@@ -33,7 +34,7 @@ class EndpointJudge:
     tokenizer: Any
     """Of transformers."""
     max_tokens: int
-    """Longest sequence that the service takes."""
+    """Longest context that is asked for; one token to be judged may follow it."""
     api_key: str = ""
     timeout_seconds: float = 120.0
     num_parallel: int = 4
@@ -42,26 +43,6 @@ class EndpointJudge:
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Where it was asked; what runs there is not known."""
         return {"engine": "endpoint", "url": self.url, "model": self.model}
-
-    @property
-    def prefix_token(self) -> int:
-        """The beginning-of-text token, or else the end-of-text one."""
-        bos = self.tokenizer.bos_token_id
-        return int(bos if bos is not None else self.end_token)
-
-    @property
-    def end_token(self) -> int:
-        """The end-of-text token."""
-        return int(self.tokenizer.eos_token_id)
-
-    def encode(self, text: str, *, add_special: bool | None = None) -> list[int]:
-        """Return the ids of a text."""
-        options = {} if add_special is None else {"add_special_tokens": add_special}
-        return [int(token) for token in self.tokenizer.encode(text, **options)]
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of ids."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def score(self, requests: Sequence[Continuation], *, progress: Progress | None = None) -> list[Likelihood]:
         """Return the likelihood of each continuation, in their order.
@@ -103,7 +84,7 @@ class EndpointJudge:
 
     def _score(self, request: Continuation) -> Likelihood:
         ids = [*request.context, *request.tokens]
-        if not request.context or not request.tokens or len(ids) > self.max_tokens:
+        if not request.context or not request.tokens or len(ids) > self.max_tokens + 1:
             raise BadRequestError(f"A request has {len(ids)} tokens, {len(request.tokens)} of them to be judged.")
         answer = self._post({"prompt": ids, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1})
         logprobs = answer.get("logprobs") or {}
@@ -133,8 +114,15 @@ class EndpointJudge:
         return choice
 
 
-def open_endpoint(url: str, *, model: str, tokenizer: Any, max_tokens: int, api_key: str = "") -> EndpointJudge:
+def open_endpoint(url: str, *, model: str, tokenizer: Any, num_ctx: int, api_key: str = "") -> EndpointJudge:
     """Return a judge over the service at `url`, after it answered a probe with log-probabilities.
+
+    Args:
+        url: up to and with `/v1`.
+        model: the model's name there.
+        tokenizer: that of the model, of transformers.
+        num_ctx: tokens that the service takes in one sequence, the one that it has to make included.
+        api_key: sent as a bearer token unless it is empty.
 
     Raises:
         EndpointError: it is no address of the web, cannot be reached, or refuses.
@@ -142,7 +130,9 @@ def open_endpoint(url: str, *, model: str, tokenizer: Any, max_tokens: int, api_
     """
     if not url.startswith(("http://", "https://")):
         raise EndpointError(f"{url} is no address that begins with http:// or https://.")
-    judge = EndpointJudge(url=url.rstrip("/"), model=model, tokenizer=tokenizer, max_tokens=max_tokens, api_key=api_key)
+    judge = EndpointJudge(
+        url=url.rstrip("/"), model=model, tokenizer=tokenizer, max_tokens=num_ctx - 2, api_key=api_key
+    )
     ids = judge.encode("The bone of a bird is light and strong.", add_special=False)
     judge.score([Continuation(tuple(ids[:-2]), tuple(ids[-2:]))])
     return judge

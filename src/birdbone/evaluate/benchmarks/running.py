@@ -29,6 +29,7 @@ def run_questions(
     engine: dict[str, Any],
     items_folder: Path | None,
     cache: Path | None,
+    is_fresh: bool = False,
     progress: Callable[[str], AbstractContextManager[Progress | None]] = lambda _: nullcontext(),
 ) -> Iterator[BenchmarkResult]:
     """Yield the result of each question, in order; the judge is opened when the first is not in the cache.
@@ -38,7 +39,8 @@ def run_questions(
         artefact: digest of the model.
         engine: what `Judge.settings` will say; known before the judge is open, so that the cache can be asked.
         items_folder: where the files of items lie; None lets lm-eval fetch them from the hub.
-        cache: folder of results; None asks anew and keeps nothing.
+        cache: folder of results; None keeps nothing.
+        is_fresh: asks anew what the cache holds, and keeps the new answer.
         progress: gives for a benchmark's name a context in which somebody is told of it.
 
     Raises:
@@ -48,7 +50,7 @@ def run_questions(
     for question in questions:
         source = items_digest(items_folder, question.benchmark) if items_folder is not None else HUB
         path = cache / f"{_key(question, artefact, engine, source)}.json" if cache is not None else None
-        known = _read(path)
+        known = None if is_fresh else _read(path)
         if known is None:
             judge = judge or open_judge()
             with progress(question.benchmark) as tell:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from birdbone.evaluate.benchmarks.judge import Continuation, Likelihood, Progress, cut_at
 from birdbone.evaluate.benchmarks.packing import Bundle, batches_of, bundle_requests
+from birdbone.evaluate.benchmarks.vocabulary import Vocabulary
 from birdbone.evaluate.errors import NonFiniteLogitsError
 from birdbone.evaluate.perplexity import evaluation_mode
 from birdbone.evaluate.readout import Readout, find_readout
@@ -28,7 +29,7 @@ _PROBE_TOLERANCE = 1e-3  # nats a branch, in float32; masks that are ignored are
 
 
 @dataclass(slots=True)
-class TorchJudge:
+class TorchJudge(Vocabulary):
     """Asks a causal model of transformers. The model's weights and mode are left as they are."""
 
     model: nn.Module
@@ -54,26 +55,6 @@ class TorchJudge:
     def max_tokens(self) -> int:
         """Longest sequence the model takes."""
         return self._readout.max_tokens or 2048
-
-    @property
-    def prefix_token(self) -> int:
-        """The beginning-of-text token, or else the end-of-text one."""
-        bos = self.tokenizer.bos_token_id
-        return int(bos if bos is not None else self.end_token)
-
-    @property
-    def end_token(self) -> int:
-        """The end-of-text token."""
-        return int(self.tokenizer.eos_token_id)
-
-    def encode(self, text: str, *, add_special: bool | None = None) -> list[int]:
-        """Return the ids of a text."""
-        options = {} if add_special is None else {"add_special_tokens": add_special}
-        return [int(token) for token in self.tokenizer.encode(text, **options)]
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of ids."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def score(self, requests: Sequence[Continuation], *, progress: Progress | None = None) -> list[Likelihood]:
         """Return the likelihood of each continuation, in their order. Raises what `Judge.score` does."""

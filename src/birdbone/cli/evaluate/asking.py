@@ -1,0 +1,145 @@
+"""What `eval run` does and prints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from birdbone.cli.errors import UsageError
+from birdbone.cli.evaluate.bars import question_bar
+from birdbone.cli.evaluate.choices import one_of
+from birdbone.cli.output import new_table, talk
+from birdbone.cli.workspaces import open_workspace
+from birdbone.evaluate.benchmarks import BENCHMARKS, SUITES, BenchmarkResult, Question, SuiteName
+from birdbone.evaluate.benchmarks.opening import Candidate, Dtype, Engine, Service, find_candidate, open_judge
+from birdbone.evaluate.benchmarks.running import run_questions
+from birdbone.evaluate.benchmarks.standing import standing_of
+from birdbone.watch import choose_num_threads
+
+KEY_VARIABLE = "BIRDBONE_ENDPOINT_KEY"
+"""Environment variable with the key of a service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a person wants to know."""
+
+    suite: str = "quick"
+    only: tuple[str, ...] = ()
+    limit: int | None = None
+    items: Path | None = None
+    is_fresh: bool = False
+    """Whether to ask again what was asked before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class On:
+    """What is to run the model."""
+
+    engine: str | None = None
+    dtype: str = "auto"
+    threads: int | None = None
+    served_model: str | None = None
+    """What a service calls it."""
+    tokenizer: str | None = None
+    """Whose tokenizer the model behind a service has."""
+    num_ctx: int = 2048
+    """Tokens that a service takes."""
+
+
+def ask_model(model: str, asked: Asked, on: On) -> Iterator[BenchmarkResult]:
+    """Yield the result of each benchmark as it is known.
+
+    Raises:
+        UsageError: a name or an option that there is not.
+        ModelError, EvaluateError: the model, the items, or the asking.
+    """
+    questions = _questions(asked)
+    candidate = find_judged(model, on)
+    threads = on.threads or choose_num_threads()
+    talk(f"{candidate.name} in {candidate.engine}, {threads} thread(s)")
+    is_kept = isinstance(candidate, Candidate)  # what runs behind a service may change
+    with ExitStack() as stack:
+        yield from run_questions(
+            lambda: stack.enter_context(open_judge(candidate, num_threads=threads)),
+            questions,
+            artefact=candidate.artefact,
+            engine=candidate.settings,
+            items_folder=asked.items,
+            cache=open_workspace().folder / "evaluations" if is_kept else None,
+            is_fresh=asked.is_fresh,
+            progress=question_bar,
+        )
+
+
+def find_judged(model: str, on: On) -> Candidate | Service:
+    """Return what is to be judged: a model of this machine or the hub, or one behind a service.
+
+    Raises:
+        UsageError: an engine or a format that there is not, or a service without its model's name and tokenizer.
+        ModelError: there is no such model.
+    """
+    if not model.startswith(("http://", "https://")):
+        engine = one_of(on.engine, Engine, "--engine") if on.engine is not None else None
+        return find_candidate(model, engine=engine, dtype=one_of(on.dtype, Dtype, "--dtype"))
+    if on.served_model is None or on.tokenizer is None:
+        raise UsageError(
+            "A service needs --served-model, what it calls the model, and --tokenizer, a model with that tokenizer."
+        )
+    key = os.environ.get(KEY_VARIABLE, "")
+    return Service(url=model, model=on.served_model, tokenizer=on.tokenizer, num_ctx=on.num_ctx, api_key=key)
+
+
+def result_json(result: BenchmarkResult) -> dict[str, Any]:
+    """Return a result as plain data, without its items."""
+    found = standing_of(result)
+    plain = result.model_dump(mode="json", exclude={"items"})
+    return plain | {"num_items": len(result.items), **asdict(found), "standing": found.in_words}
+
+
+def results_table(results: list[BenchmarkResult]) -> Table:
+    """Return results as a table."""
+    rows = []
+    for result in results:
+        found = standing_of(result)
+        rows.append(
+            (
+                result.benchmark,
+                str(result.num_fewshot),
+                f"{len(result.items):,}",
+                f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}]",
+                percent(found.chance) if found.chance else "-",
+                found.in_words,
+                f"{result.num_shortened:,}" if result.num_shortened else "-",
+            )
+        )
+    return new_table(("benchmark", "examples", "items", "score [95 %]", "a guess", "standing", "shortened"), rows)
+
+
+def percent(share: float) -> str:
+    """Return a share for people."""
+    return f"{100 * share:.1f} %"
+
+
+def _questions(asked: Asked) -> tuple[Question, ...]:
+    suite: SuiteName = one_of(asked.suite, SuiteName, "--suite")
+    for name in asked.only:
+        one_of(name, tuple(BENCHMARKS), "--only")
+    questions = SUITES[suite]
+    missing = [name for name in asked.only if name not in {question.benchmark for question in questions}]
+    questions += tuple(
+        Question(benchmark=name, num_fewshot=BENCHMARKS[name].num_fewshot, limit=None) for name in missing
+    )
+    chosen = [question for question in questions if not asked.only or question.benchmark in asked.only]
+    if asked.limit is None:
+        return tuple(chosen)
+    return tuple(
+        Question(benchmark=question.benchmark, num_fewshot=question.num_fewshot, limit=asked.limit)
+        for question in chosen
+    )
