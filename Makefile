@@ -20,7 +20,7 @@ demo: $(VENV)/.demo ## set up what is missing, then make the starter model light
 	$(BIN)/birdbone run recipes/demo.yaml
 
 test: lint docs ## set up what is missing, then lint, docs and tests: what CI runs
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.dev ## style, types and the floors between the rooms
 	$(BIN)/ruff check .

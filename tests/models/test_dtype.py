@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from birdbone.models import choose_compute_dtype, is_waiting_passive, use_threads
+from birdbone.models import choose_compute_dtype, use_threads
 
 
 def test_the_choice_is_one_of_the_candidates_and_carries_every_timing() -> None:
@@ -39,11 +39,3 @@ def test_threads_are_set_and_the_number_before_comes_back() -> None:
     assert torch.get_num_threads() == before
     with pytest.raises(ValueError, match="at least 1"):
         use_threads(0)
-
-
-@pytest.mark.parametrize(("value", "passive"), [("PASSIVE", True), ("passive", True), ("ACTIVE", False)])
-def test_passive_waiting_is_read_from_the_environment(
-    value: str, passive: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", value)
-    assert is_waiting_passive() == passive

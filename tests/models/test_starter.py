@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from birdbone.data import load_corpus
 from birdbone.models import LoadedModel, capture_block_inputs, finish_blocks, load_model, run_block, save_model
+from birdbone.models.gguf import write_gguf
+from birdbone.models.llamacpp import compare_tokenizers, open_engine, probe_strings
 
-# One test process loads it, not each (`--dist loadgroup`).
-pytestmark = [pytest.mark.starter, pytest.mark.xdist_group("starter")]
+pytestmark = pytest.mark.starter
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +105,23 @@ def test_block_by_block_gives_its_logits(starter: LoadedModel) -> None:
         for index in range(architecture.num_layers):
             hidden = run_block(model, architecture, index, hidden_BTD=hidden, context=context)
         torch.testing.assert_close(finish_blocks(model, architecture, hidden), model(tokens).logits)
+
+
+def test_llama_cpp_reads_and_predicts_alike(starter: LoadedModel, tmp_path: Path) -> None:
+    path = tmp_path / "starter.gguf"
+    write_gguf(
+        path,
+        model_config=starter.model.config,
+        state_tensors=starter.model.state_dict(),
+        tokenizer=starter.tokenizer,
+    )
+    strings = probe_strings(1000, seed=1, texts=load_corpus().heldout)
+    with open_engine(path, num_ctx=128, num_threads=1) as engine:
+        mismatches = compare_tokenizers(engine, starter.tokenizer, strings)
+        ids = starter.tokenizer(load_corpus().heldout[0])["input_ids"][:128]
+        found = engine.nll(ids).mean()
+    path.unlink()
+    assert [mismatch for mismatch in mismatches if not mismatch.unknown_bytes] == []
+    with torch.inference_mode():
+        tokens = torch.tensor([ids])
+        assert abs(found - float(starter.model(tokens, labels=tokens).loss)) < 0.001

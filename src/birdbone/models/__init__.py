@@ -3,26 +3,14 @@
 Owns: the description of each architecture, loading (starter, folder, file, hub) with its checks, saving as a Hugging
 Face folder, running block by block, the choice of compute dtype and threads.
 Needs: core. Torch, transformers, tokenizers, safetensors, huggingface_hub, gguf.
+
+What is named here is imported when it is first asked for: torch and transformers take seconds, and a process that only
+runs llama.cpp needs neither.
 """
 
-from birdbone.models.architecture import (
-    Architecture,
-    Family,
-    FusedRows,
-    InputGroup,
-    LayerLayout,
-    LinearSlot,
-    RopeSettings,
-)
-from birdbone.models.blocks import BlockContext, capture_block_inputs, finish_blocks, run_block
-from birdbone.models.dtype import (
-    DtypeChoice,
-    DtypeTiming,
-    choose_compute_dtype,
-    compute_in,
-    is_waiting_passive,
-    use_threads,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from birdbone.models.errors import (
     ArchitectureMismatchError,
     BlockShapeError,
@@ -37,10 +25,29 @@ from birdbone.models.errors import (
     TokenizerMissingError,
     UnsupportedArchitectureError,
 )
-from birdbone.models.inspection import decoder_layers, describe_architecture, linear_modules
-from birdbone.models.loading import LoadedModel, load_model, load_tokenizer, require_finite, require_tokenizer_fits
-from birdbone.models.saving import save_model
-from birdbone.models.sources import STARTER, ModelSource, find_source
+
+if TYPE_CHECKING:
+    from birdbone.models.architecture import (
+        Architecture,
+        Family,
+        FusedRows,
+        InputGroup,
+        LayerLayout,
+        LinearSlot,
+        RopeSettings,
+    )
+    from birdbone.models.blocks import BlockContext, capture_block_inputs, finish_blocks, run_block
+    from birdbone.models.dtype import (
+        DtypeChoice,
+        DtypeTiming,
+        choose_compute_dtype,
+        compute_in,
+        use_threads,
+    )
+    from birdbone.models.inspection import decoder_layers, describe_architecture, linear_modules
+    from birdbone.models.loading import LoadedModel, load_model, load_tokenizer, require_finite, require_tokenizer_fits
+    from birdbone.models.saving import save_model
+    from birdbone.models.sources import STARTER, ModelSource, find_source
 
 __all__ = [
     "STARTER",
@@ -75,7 +82,6 @@ __all__ = [
     "describe_architecture",
     "find_source",
     "finish_blocks",
-    "is_waiting_passive",
     "linear_modules",
     "load_model",
     "load_tokenizer",
@@ -85,3 +91,20 @@ __all__ = [
     "save_model",
     "use_threads",
 ]
+
+_NAMES = {
+    "architecture": ("Architecture", "Family", "FusedRows", "InputGroup", "LayerLayout", "LinearSlot", "RopeSettings"),
+    "blocks": ("BlockContext", "capture_block_inputs", "finish_blocks", "run_block"),
+    "dtype": ("DtypeChoice", "DtypeTiming", "choose_compute_dtype", "compute_in", "use_threads"),
+    "inspection": ("decoder_layers", "describe_architecture", "linear_modules"),
+    "loading": ("LoadedModel", "load_model", "load_tokenizer", "require_finite", "require_tokenizer_fits"),
+    "saving": ("save_model",),
+    "sources": ("STARTER", "ModelSource", "find_source"),
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

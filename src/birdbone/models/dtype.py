@@ -11,14 +11,11 @@ once, when torch is first imported. So it cannot be set here: the command line's
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-
-WAIT_POLICY_VARIABLE = "OMP_WAIT_POLICY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +78,6 @@ def use_threads(num_threads: int) -> int:
     before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     return before
-
-
-def is_waiting_passive() -> bool:
-    """Say whether this process was started with waiting threads that sleep (see the top of this module)."""
-    return os.environ.get(WAIT_POLICY_VARIABLE, "").upper() == "PASSIVE"
 
 
 def _operands(shape: tuple[int, int, int], dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,7 +15,6 @@ from tokenizers.pre_tokenizers import ByteLevel, Metaspace
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
 from birdbone.data import load_corpus
-from birdbone.models import LoadedModel, load_model
 from birdbone.models.gguf import restore_pre_tokenizer, write_gguf
 from birdbone.models.gguf.tokenizer import describe_tokenizer_limits
 from birdbone.models.llamacpp import TokenMismatch, compare_tokenizers, open_engine, probe_strings
@@ -120,28 +119,3 @@ def test_probe_strings_are_the_same_for_the_same_seed() -> None:
     for kind in ("0", "\t", "😀", "\u0301", "<|"):
         assert kind in joined
     assert any(character < "\t" for character in joined)
-
-
-@pytest.mark.starter
-def test_the_starter_reads_and_predicts_alike(tmp_path: Path) -> None:
-    loaded = load_model("starter")
-    path = tmp_path / "starter.gguf"
-    write_gguf(
-        path,
-        model_config=loaded.model.config,
-        state_tensors=loaded.model.state_dict(),
-        tokenizer=loaded.tokenizer,
-    )
-    strings = probe_strings(2000, seed=1, texts=load_corpus().heldout)
-    with open_engine(path, num_ctx=128, num_threads=1) as engine:
-        mismatches = compare_tokenizers(engine, loaded.tokenizer, strings)
-        ids = loaded.tokenizer(load_corpus().heldout[0])["input_ids"][:128]
-        found = engine.nll(ids).mean()
-    assert [mismatch for mismatch in mismatches if not mismatch.unknown_bytes] == []
-    assert abs(found - _torch_nll(loaded, ids)) < 0.001
-
-
-def _torch_nll(loaded: LoadedModel, ids: list[int]) -> float:
-    with torch.inference_mode():
-        tokens = torch.tensor([ids])
-        return float(loaded.model(tokens, labels=tokens).loss)

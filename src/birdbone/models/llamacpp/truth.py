@@ -6,10 +6,12 @@ import random
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from birdbone.models.llamacpp.engine import LlamaCpp
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase  # what only runs llama.cpp needs no transformers
 
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~…—–“”‘’«»¿¡"
 _SPACES = " \t\n\r\v\f\u00a0\u2003\u2009\u200a\u3000"

@@ -24,9 +24,9 @@ from pydantic import TypeAdapter
 
 from birdbone.core import BirdboneError
 from birdbone.evaluate import RateComparison, decode_rates
-from birdbone.models.dtype import WAIT_POLICY_VARIABLE
 from birdbone.models.llamacpp import EngineError, LlamaCpp, open_engine
 
+_WAIT_POLICY_VARIABLE = "OMP_WAIT_POLICY"
 _TRIAL_TOKENS = 16
 _TRIALS = 3
 _MEMORY_HINT = "A kernel that runs out of memory ends a process so: free some, or resume on a larger machine."
@@ -92,7 +92,7 @@ def _told(error: dict[str, Any]) -> EngineError:
 @contextmanager
 def _child(order: str, errors: IO[str]) -> Iterator[subprocess.Popen[str]]:
     """Start the child in a session of its own, so that Ctrl-C reaches the run alone, which then ends it."""
-    environment = {name: value for name, value in os.environ.items() if name != WAIT_POLICY_VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name != _WAIT_POLICY_VARIABLE}
     command = [sys.executable, "-m", __name__, order]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, start_new_session=True
