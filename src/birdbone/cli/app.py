@@ -10,6 +10,7 @@ import birdbone
 from birdbone.cli.edge import VERBOSE, Door, prepare_process
 from birdbone.cli.evaluate import evaluate
 from birdbone.cli.housekeeping import clean, config, init, validate
+from birdbone.cli.late import late
 from birdbone.cli.running import cite, compare, phases, run
 from birdbone.cli.seeing import logs, monitor, status
 from birdbone.cli.taking import export
@@ -38,8 +39,8 @@ _COMMANDS = (
 )
 for _command in _COMMANDS:
     app.command()(_command)
-app.add_typer(evaluate, name="eval")
-app.add_typer(vault, name="vault")
+app.add_typer(late(evaluate), name="eval")
+app.add_typer(late(vault), name="vault")
 
 
 def _print_version(is_asked: bool) -> None:
