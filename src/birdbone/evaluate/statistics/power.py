@@ -92,6 +92,26 @@ def detectable_difference(
     return difference if difference <= discordance else None
 
 
+def detectable_shift(standard_error: float, *, power: float = POWER, level: float = LEVEL) -> float:
+    """Return the smallest shift of a mean that a two-sided test finds with the chance `power`.
+
+    Args:
+        standard_error: of the mean, in its units; 0 gives 0.
+        power: from 0.5 to below 1.
+        level: two-sided level of the test.
+
+    Raises:
+        BadSettingError: a share is out of its range, or the standard error is negative.
+
+    Source: the normal approximation, as in Lachin 1981, Controlled Clinical Trials 2(2), pages 93 to 113, eq. 1.
+    """
+    require_share("level", level)
+    _require_power(power)
+    if not 0 <= standard_error < math.inf:
+        raise BadSettingError(f"`standard_error` is {standard_error}; a finite value of at least 0 was expected.")
+    return (_quantile(1 - level / 2) + _quantile(power)) * standard_error
+
+
 def _quantile(share: float) -> float:
     return float(ndtri(share))
 
@@ -101,6 +121,10 @@ def _require(discordance: float, level: float, *, num_items: int = 1, power: flo
     require_share("level", level)
     if num_items < 1:
         raise TooFewItemsError("There are no items.", num_items=num_items, needed=1)
+    _require_power(power)
+
+
+def _require_power(power: float) -> None:
     if not 0.5 <= power < 1:
         raise BadSettingError(f"`power` is {power}; at least 0.5 and below 1 was expected.")
 
