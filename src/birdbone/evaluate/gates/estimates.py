@@ -32,7 +32,11 @@ from birdbone.evaluate.gates.rules import (
 )
 from birdbone.evaluate.statistics import CONFIDENCE, PairedRatio
 from birdbone.evaluate.statistics.pairs import Flips, mean_difference_draws, score_deviation
-from birdbone.evaluate.statistics.power import detectable_difference, detectable_shift
+from birdbone.evaluate.statistics.power import (
+    detectable_difference,
+    detectable_shift,
+    least_detectable_difference,
+)
 from birdbone.evaluate.statistics.proportions import share_deviation, wilson_interval
 from birdbone.evaluate.statistics.retention import NotInformative, retention_deviation
 
@@ -204,8 +208,13 @@ def _detectable_of(found: Measurement, width: float) -> float:
 
 
 def _detectable(flips: Flips) -> float | None:
-    """Return the least difference that is found, at the discordance that was seen with half a flip more each way."""
-    return detectable_difference(flips.num_items, discordance=(flips.gained + flips.lost + 1) / (flips.num_items + 2))
+    """Return the least difference that is found, at the discordance that was seen with half a flip more each way.
+
+    Where so few flips could show none, the least at any discordance stands for it.
+    """
+    discordance = (flips.gained + flips.lost + 1) / (flips.num_items + 2)
+    found = detectable_difference(flips.num_items, discordance=discordance)
+    return least_detectable_difference(flips.num_items) if found is None else found
 
 
 def _share_of(draws_R: NDArray[np.float64]) -> Callable[[float], float]:

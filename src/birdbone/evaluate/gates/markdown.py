@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from birdbone.evaluate.config import GateRule
 from birdbone.evaluate.gates.verdicts import Finding, Verdict
-from birdbone.evaluate.gates.wording import change_words, figure_words
+from birdbone.evaluate.gates.wording import change_words, figure_words, interval_words
 
 _COLUMNS = ("rule", "outcome", "effect [95 %]", "adjusted p", "detectable", "items", "reason")
 
@@ -29,13 +29,12 @@ def effect_of(finding: Finding) -> str:
     """Return the figure of a finding with its interval; `not measured` where there is none."""
     if finding.figure is None:
         return "not measured"
-    values = [value for value in (finding.figure, finding.low, finding.high) if value is not None]
-    value, *ends = (
-        [f"{each:.5g}" for each in values]
-        if isinstance(finding.rule, GateRule)
-        else [figure_words(finding.rule, each) for each in values]
-    )
-    return f"{value} [{', '.join(ends)}]" if len(ends) == 2 else value
+    low, high = finding.low, finding.high
+    if isinstance(finding.rule, GateRule):
+        ends = "" if low is None or high is None else f" [{low:.5g} to {high:.5g}]"
+        return f"{finding.figure:.5g}{ends}"
+    ends = "" if low is None or high is None else f" {interval_words(finding.rule, low, high)}"
+    return f"{figure_words(finding.rule, finding.figure)}{ends}"
 
 
 def detectable_of(finding: Finding) -> str:

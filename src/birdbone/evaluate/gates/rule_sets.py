@@ -23,7 +23,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from birdbone.core import Settings, read_yaml
+from birdbone.core import Strict, read_yaml
 from birdbone.core.errors import YamlError
 from birdbone.evaluate.config import GateRule, Stage
 from birdbone.evaluate.errors import BadGatesError
@@ -52,7 +52,7 @@ Correction = Literal["holm", "benjamini_hochberg"]
 """Holm bounds the chance of one false alarm in the set; Benjamini-Hochberg the share of false ones among alarms."""
 
 
-class RuleSet(Settings):
+class RuleSet(Strict):
     """Rules that are judged together."""
 
     correction: Correction | None = None
@@ -72,6 +72,11 @@ class RuleSet(Settings):
             if twice:
                 raise ValueError(f"two rules are called {twice[0]!r}: give one of them a `name`")
         return self
+
+    def for_stage(self, stage: Stage | None) -> RuleSet:
+        """Return the rules that are judged where one stage is: its floor, and that of no other."""
+        floors = {} if stage is None else {stage: self.stages.get(stage, ())}
+        return RuleSet(correction=self.correction, rules=self.rules, stages=floors, cumulative=self.cumulative)
 
     def all_rules(self) -> Iterator[Rule]:
         """Yield every rule: of the gate, of the stages, and the cumulative ones."""

@@ -11,13 +11,13 @@ from typing import Literal, Self, assert_never
 
 from pydantic import Field, model_validator
 
-from birdbone.core import Settings
+from birdbone.core import Strict
 
 EVERY = "*"
 """Stands for every benchmark that both models were asked."""
 
 
-class _Comparison(Settings):
+class _Comparison(Strict):
     name: str | None = Field(default=None, min_length=1)
     """What the rule is called; its kind, with the benchmark that it names, unless given."""
     undecided: Literal["warn", "fail"] = "warn"

@@ -22,17 +22,12 @@ from birdbone.evaluate.gates.verdicts import Floor
 
 def figure_words(rule: ComparisonRule, value: float) -> str:
     """Return a figure as the rule's limit is written."""
-    match rule:
-        case DifferenceRule() | NoWorseRule():
-            return f"{100 * value:+.1f} points"
-        case RetentionRule() | FlipsRule() | SameTopRule():
-            return f"{100 * value:.1f} %"
-        case PerplexityRatioRule():
-            return f"{value:.4f}"
-        case DivergenceRule():
-            return f"{value:.4g} nat"
-        case _:
-            assert_never(rule)
+    return f"{_number(rule, value)}{_unit(rule)}"
+
+
+def interval_words(rule: ComparisonRule, low: float, high: float) -> str:
+    """Return the ends of an interval, in the units of `figure_words`."""
+    return f"[{_number(rule, low)} to {_number(rule, high)}]"
 
 
 def change_words(rule: ComparisonRule, change: float) -> str:
@@ -48,8 +43,7 @@ def change_words(rule: ComparisonRule, change: float) -> str:
 
 def effect_words(rule: ComparisonRule, found: Estimate) -> str:
     """Return an effect with its 95 % interval."""
-    ends = " to ".join(figure_words(rule, end) for end in (found.low, found.high))
-    return f"{figure_words(rule, found.value)}{_of_what(rule)} [{ends}]"
+    return f"{figure_words(rule, found.value)}{_of_what(rule)} {interval_words(rule, found.low, found.high)}"
 
 
 def bound_words(rule: ComparisonRule, *, is_warned: bool) -> str:
@@ -74,6 +68,34 @@ def floor_words(floor: Floor | None) -> str:
     if floor is None:
         return ""
     return "cumulative, against the first model: " if floor == "cumulative" else f"floor of {floor}: "
+
+
+def _number(rule: ComparisonRule, value: float) -> str:
+    match rule:
+        case DifferenceRule() | NoWorseRule():
+            return f"{100 * value:+.1f}"
+        case RetentionRule() | FlipsRule() | SameTopRule():
+            return f"{100 * value:.1f}"
+        case PerplexityRatioRule():
+            return f"{value:.4f}"
+        case DivergenceRule():
+            return f"{value:.4g}"
+        case _:
+            assert_never(rule)
+
+
+def _unit(rule: ComparisonRule) -> str:
+    match rule:
+        case DifferenceRule() | NoWorseRule():
+            return " points"
+        case RetentionRule() | FlipsRule() | SameTopRule():
+            return " %"
+        case PerplexityRatioRule():
+            return ""
+        case DivergenceRule():
+            return " nat"
+        case _:
+            assert_never(rule)
 
 
 def _of_what(rule: ComparisonRule) -> str:

@@ -83,13 +83,31 @@ def detectable_difference(
         TooFewItemsError: `num_items` is 0.
     """
     _require(discordance, level, num_items=num_items, power=power)
-    z_level, z_power = _quantile(1 - level / 2), _quantile(power)
-    under_root = num_items + z_power**2 - z_level**2
-    if under_root < 0:
-        return None
-    reach = math.sqrt(num_items) * z_level + z_power * math.sqrt(under_root)
-    difference = math.sqrt(discordance) * reach / (num_items + z_power**2)
+    slope = _detectable_slope(num_items, power=power, level=level)
+    difference = math.inf if slope is None else math.sqrt(discordance) * slope
     return difference if difference <= discordance else None
+
+
+def least_detectable_difference(num_items: int, *, power: float = POWER, level: float = LEVEL) -> float | None:
+    """Return the smallest difference that the test finds with the chance `power` at any discordance: all flips one way.
+
+    Args:
+        num_items: N.
+        power: from 0.5 to below 1.
+        level: two-sided level of the test.
+
+    Returns:
+        The difference in size; None where not even a flip of every item would be found so often.
+
+    Raises:
+        BadSettingError: a share is out of its range.
+        TooFewItemsError: `num_items` is 0.
+
+    Source: `detectable_difference` where the difference equals the discordance.
+    """
+    _require(0.5, level, num_items=num_items, power=power)
+    slope = _detectable_slope(num_items, power=power, level=level)
+    return slope**2 if slope is not None and slope <= 1 else None
 
 
 def detectable_shift(standard_error: float, *, power: float = POWER, level: float = LEVEL) -> float:
@@ -110,6 +128,16 @@ def detectable_shift(standard_error: float, *, power: float = POWER, level: floa
     if not 0 <= standard_error < math.inf:
         raise BadSettingError(f"`standard_error` is {standard_error}; a finite value of at least 0 was expected.")
     return (_quantile(1 - level / 2) + _quantile(power)) * standard_error
+
+
+def _detectable_slope(num_items: int, *, power: float, level: float) -> float | None:
+    """Return the detectable difference over the root of the discordance; None if no difference is."""
+    z_level, z_power = _quantile(1 - level / 2), _quantile(power)
+    under_root = num_items + z_power**2 - z_level**2
+    if under_root < 0:
+        return None
+    reach = math.sqrt(num_items) * z_level + z_power * math.sqrt(under_root)
+    return reach / (num_items + z_power**2)
 
 
 def _quantile(share: float) -> float:
