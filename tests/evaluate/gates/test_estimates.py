@@ -46,7 +46,7 @@ def found_by(rule: Any, pair: Any) -> Estimate:
     return found
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(ON_ANSWERS, counts, st.floats(0.01, 0.99))
 def test_a_bound_is_outside_of_the_interval_exactly_where_its_p_value_is_small(
     rule: Any, counted: dict[str, int], bound: float
@@ -63,6 +63,7 @@ def test_a_bound_is_outside_of_the_interval_exactly_where_its_p_value_is_small(
         assert (bound < found.low) == (below > 0.975)
 
 
+@settings(max_examples=30)
 @given(counts, st.sampled_from([0.01, 0.03, 0.1]))
 def test_no_worse_is_the_one_sided_test_at_the_margin(counted: dict[str, int], margin: float) -> None:
     found = found_by(NoWorseRule(kind="no_worse", margin=margin), flipped(**counted))
