@@ -7,7 +7,7 @@ can never stand for the exported file.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +67,14 @@ def result_rows(view: RunView) -> list[ResultRow]:
 
 
 def gate_verdict(view: RunView) -> tuple[str, list[str]] | None:
-    """Return outcome and reasons of the newest judgement, or None if nothing was judged."""
-    notes = [_notes(step) for step in view.steps if step.kind == "judge" and step.result]
-    if not notes:
+    """Return outcome, reasons and overrides of the newest judgement, or None if nothing was judged."""
+    if view.judged is None:
         return None
-    newest = notes[-1]["verdict"]
-    reasons = [finding["reason"] for finding in newest["findings"]]
-    if "fell_back_to_wave" in notes[-1]:
-        wave = notes[-1]["fell_back_to_wave"]
+    step, notes = view.judged
+    newest = notes["verdict"]
+    reasons = [finding["reason"] for finding in newest["findings"]] + view.overridden(step.label)
+    if "fell_back_to_wave" in notes:
+        wave = notes["fell_back_to_wave"]
         reasons.append(
             f"exported in 16 bits instead: {'the dense model' if wave == 0 else f'the state of wave {wave}'}"
         )
@@ -105,6 +105,7 @@ def result_data(view: RunView) -> dict[str, Any]:
             for row in result_rows(view)
         ],
         "verdict": None if verdict is None else {"outcome": verdict[0], "reasons": verdict[1]},
+        "overrides": [asdict(override) for override in view.overrides],
         "undone": undone(view),
         "files": files(view),
     }
@@ -168,7 +169,8 @@ def _rejected_candidates(view: RunView) -> Iterator[str]:
         notes = _notes(step)
         if notes.get("is_rejected"):
             reasons = "; ".join(finding["reason"] for finding in notes["verdict"]["findings"])
-            yield f"{step.label}: the candidate of wave {notes['wave']} was rejected: {reasons}"
+            retry = f"; {words.retry(notes['retry'])}" if "retry" in notes else ""
+            yield f"{step.label}: the candidate of wave {notes['wave']} was rejected: {reasons}{retry}"
 
 
 def _plain(row: Measurement | None) -> dict[str, Any] | None:

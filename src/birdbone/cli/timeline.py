@@ -97,9 +97,14 @@ def _step_line(view: RunView, step: StepRow, *, is_at_work: bool) -> StepLine:
         perplexity=_value(perplexity),
         perplexity_ratio=_value(figures.get("perplexity_ratio")),
         sparsity=_value(figures.get("sparsity")),
-        verdict=words.verdict((step.result or {}).get("notes", {})),
+        verdict=", ".join(filter(None, (_verdict(step), *view.overridden(step.label)))),
         doing=doing or str((step.error or {}).get("message", "")),
     )
+
+
+def _verdict(step: StepRow) -> str:
+    """Return what a step's verdict came to; one that aborted the run left it in its error."""
+    return words.verdict(step.result.get("notes", {}) if step.result else step.error or {})
 
 
 def _step_cells(line: StepLine) -> tuple[str, ...]:

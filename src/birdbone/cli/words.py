@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 from birdbone.core import Measurement
@@ -102,7 +103,15 @@ def _outcome(payload: dict[str, Any]) -> str:
         parts.append(f"sparsity {100 * sparsity:.1f} %")
     if word := verdict(notes):
         parts.append(word)
+    if "retry" in notes:
+        parts.append(retry(notes["retry"]))
     return f": {', '.join(parts)}" if parts else ""
+
+
+def retry(notes: Mapping[str, Any]) -> str:
+    """Return what a retry changes, and why."""
+    changes = ", ".join(f"{change['path']} {change['before']} -> {change['after']}" for change in notes["changes"])
+    return f"retry {notes['number']} of {notes['of']} from {notes['go_back_to']}: {changes}, as {notes['rule']} failed"
 
 
 def verdict(notes: dict[str, Any]) -> str:

@@ -10,7 +10,15 @@ torch: `birdbone.evaluate.perplexity` (`token_nll`, `Perplexity`, `perplexity_fr
 `birdbone.evaluate.divergence` (`divergence`, `model_logits`, `Divergence`).
 """
 
-from birdbone.evaluate.config import Comparison, EvaluateConfig, GateRule
+from birdbone.evaluate.config import (
+    AbortPolicy,
+    Comparison,
+    EvaluateConfig,
+    FallBackPolicy,
+    GateRule,
+    RetryPolicy,
+    Stage,
+)
 from birdbone.evaluate.cost import (
     DecodeRate,
     Median,
@@ -23,6 +31,7 @@ from birdbone.evaluate.cost import (
 )
 from birdbone.evaluate.errors import (
     AmbiguousMeasurementError,
+    BadGatesError,
     BadScoresError,
     BadSettingError,
     BadWindowsError,
@@ -39,7 +48,9 @@ from birdbone.evaluate.statistics import MIN_WINDOWS, PairedRatio, paired_ratio
 
 __all__ = [
     "MIN_WINDOWS",
+    "AbortPolicy",
     "AmbiguousMeasurementError",
+    "BadGatesError",
     "BadScoresError",
     "BadSettingError",
     "BadWindowsError",
@@ -47,6 +58,7 @@ __all__ = [
     "DecodeRate",
     "EvaluateConfig",
     "EvaluateError",
+    "FallBackPolicy",
     "Finding",
     "GateRule",
     "Median",
@@ -55,6 +67,8 @@ __all__ = [
     "Outcome",
     "PairedRatio",
     "RateComparison",
+    "RetryPolicy",
+    "Stage",
     "TooFewItemsError",
     "TooFewWindowsError",
     "UnknownReadoutError",

@@ -12,6 +12,10 @@ Comparison = Literal["at_most", "at_least", "at_most_ratio", "at_least_ratio"]
 """How a figure is compared: with the limit itself, or its ratio to the baseline's figure with the limit."""
 
 
+Stage = Literal["waves", "quantize", "judge"]
+"""A stage of a run whose own loss can have a floor."""
+
+
 class GateRule(Settings):
     """One rule of a gate: a limit on one measurement."""
 
@@ -27,6 +31,13 @@ class GateRule(Settings):
     """`interval` judges the worse end of the 95 % interval; for a ratio, judge a measured, paired ratio."""
     accepts_estimates: bool = False
     """Whether an estimated figure counts as measured."""
+    name: str | None = Field(default=None, min_length=1)
+    """What the rule is called; its measurement unless given."""
+
+    @property
+    def label(self) -> str:
+        """Its name."""
+        return self.name or self.measurement
 
     @property
     def is_upper(self) -> bool:
@@ -47,6 +58,26 @@ class GateRule(Settings):
         return self
 
 
+class RetryPolicy(Settings):
+    """Go back to the stage that failed, with the recommended settings changed."""
+
+    kind: Literal["retry"]
+    max_tries: int = Field(default=1, ge=1, le=20)
+    """How often; then, or where no setting can go further, the run falls back."""
+
+
+class FallBackPolicy(Settings):
+    """Go on with the next good state, and with the last one in 16 bits where none passes."""
+
+    kind: Literal["fall_back"] = "fall_back"
+
+
+class AbortPolicy(Settings):
+    """Stop: nothing is exported until the failed rules are overridden and the run is resumed."""
+
+    kind: Literal["abort"]
+
+
 class EvaluateConfig(Settings):
     """How models are judged."""
 
@@ -58,3 +89,9 @@ class EvaluateConfig(Settings):
     """Seed of the bootstrap."""
     gate: tuple[GateRule, ...] = (GateRule(measurement="perplexity_ratio", kind="at_most", limit=1.03, warn=1.02),)
     """Rules that a candidate has to pass."""
+    stages: dict[Stage, tuple[GateRule, ...]] = Field(default_factory=dict)
+    """Floors of single stages: what each may lose of what it began with."""
+    cumulative: tuple[GateRule, ...] = ()
+    """Rules against the first model, beside those of `gate`: small losses add up."""
+    on_fail: RetryPolicy | FallBackPolicy | AbortPolicy = Field(default=FallBackPolicy(), discriminator="kind")
+    """What the run does when its gate fails: `retry`, `fall_back` or `abort`."""

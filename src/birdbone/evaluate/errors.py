@@ -11,6 +11,7 @@ EvaluateError
 ├── BadScoresError               evaluate.bad_scores              values that are no scores of items
 ├── BadSettingError              evaluate.bad_setting             a level, margin or share out of its range
 ├── AmbiguousMeasurementError    evaluate.ambiguous_measurement   two figures of one name
+├── BadGatesError                evaluate.bad_gates               a file of rules that cannot be judged by
 ├── NoTokensError                evaluate.no_tokens               an engine that decoded nothing
 ├── BadRequestError              evaluate.bad_request             a question that no model can be asked
 ├── BadBenchmarkError            evaluate.bad_benchmark           a file of items that lacks what its task needs
@@ -97,6 +98,13 @@ class AmbiguousMeasurementError(EvaluateError):
 
     code = "evaluate.ambiguous_measurement"
     hint = "Give each measurement a name of its own."
+
+
+class BadGatesError(EvaluateError):
+    """A file of gates cannot be read, a rule in it cannot mean anything, or it lacks what was named."""
+
+    code = "evaluate.bad_gates"
+    hint = "Compare the file with recipes/gates/standard.yaml, which has a rule of each kind."
 
 
 class NoTokensError(EvaluateError):

@@ -26,6 +26,9 @@ class StepResult(Strict):
     """Plain facts for later steps and for the report."""
     go_back_to: str | None = None
     """Kind of an earlier step from which the run has to go on, such as after a failed gate."""
+    changes: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the recipe that are others from here on, by their paths: a retry. What the steps from `go_back_to` on
+    gave is then left out of what later steps see."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

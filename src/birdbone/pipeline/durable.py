@@ -5,12 +5,14 @@ whose result is plain data. When the process dies, the workflow stays PENDING in
 opens the run (same executor id) replays the workflow: finished steps give their stored results, the step that was in
 hand runs again from its start, and as steps are pure functions of artefacts and settings it ends in the same bytes.
 
-Four rules keep that true:
+Five rules keep that true:
 
 - A step stores artefacts in the vault first, then its row, figures and events in one transaction, and only then does
   DBOS record its result. A crash between any two repeats the step, which rewrites the same rows.
 - A failure or a stop must not end the workflow, or it could not be resumed. Both therefore leave it as `_Halt`, which
   is no `Exception`: DBOS lets it through and the workflow stays PENDING.
+- What comes next, and by which settings, follows from the results before alone (`walk.py`): a retry's changes of the
+  recipe are part of the result of the step that asks for it.
 - Processes that share a database must not take each other's runs: DBOS hands a workflow that is to be recovered to any
   executor of the same application version. So the version, like the executor, is the run's id.
 - The workflow runs in a thread of DBOS. The caller waits on `_Outcome`, so that Ctrl-C reaches the main thread, which
@@ -26,7 +28,6 @@ import queue
 import threading
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +42,11 @@ from birdbone.core.database import connect
 from birdbone.core.files import raise_if_disk_full
 from birdbone.core.outbox import publish
 from birdbone.pipeline import repository
-from birdbone.pipeline.catalogue import find_kind
 from birdbone.pipeline.context import StepResult
 from birdbone.pipeline.errors import OutOfMemoryError, RunStoppedError, StepFailedError
 from birdbone.pipeline.lock import hold_run
 from birdbone.pipeline.recipe import Recipe
+from birdbone.pipeline.walk import walk
 from birdbone.pipeline.worker import StepJob, Worker
 
 ProgressListener = Callable[[str, str, int, int], None]
@@ -178,51 +179,20 @@ def _walk(run_id: str) -> None:
 
 
 def _walk_steps(session: _Session) -> None:
-    kinds: list[str] = [step.kind for step in session.recipe.steps]
-    done: list[tuple[str, StepResult]] = []
-    tries: Counter[str] = Counter()
-    index = 0
-    while index < len(kinds):
-        kind = kinds[index]
-        tries[kind] += 1
-        rounds: list[StepResult] = []
-        while find_kind(kind).has_next_round(session.recipe.steps[index], rounds):
-            job = _job(session, kind, tries[kind], done, rounds)
-            result = StepResult.model_validate(DBOS.run_step({"name": job.label}, _do, job))
-            rounds.append(result)
-            done.append((job.label, result))
-        back = rounds[-1].go_back_to
-        index = kinds.index(back) if back is not None else index + 1
+    def do(job: StepJob, recipe: Recipe) -> StepResult:
+        return StepResult.model_validate(DBOS.run_step({"name": job.label}, _do, job, recipe))
+
+    walk(session.recipe, run_id=session.run_id, do=do)
 
 
-def _job(
-    session: _Session, kind: str, attempt: int, done: list[tuple[str, StepResult]], rounds: list[StepResult]
-) -> StepJob:
-    label = f"wave-{len(rounds) + 1}" if kind == "waves" else kind
-    artefacts: dict[str, str] = {}
-    for _, result in done:
-        artefacts |= result.artefacts
-    return StepJob(
-        run_id=session.run_id,
-        label=label if attempt == 1 else f"{label}-try{attempt}",
-        kind=kind,
-        position=len(done),
-        round=len(rounds),
-        artefacts=artefacts,
-        history=tuple(rounds),
-        notes={name: result.notes for name, result in done},
-        figures=tuple(row for _, result in done for row in result.measurements),
-    )
-
-
-def _do(job: StepJob) -> dict[str, Any]:
+def _do(job: StepJob, recipe: Recipe) -> dict[str, Any]:
     """Do one step and record it. What it returns is what DBOS keeps."""
     session = _session
     if session is None:
         raise _Halt
     try:
         _begin(session, job)
-        result = session.worker.perform(job, session.recipe, report_progress=_reporter(session, job.label))
+        result = session.worker.perform(job, recipe, report_progress=_reporter(session, job.label))
         return _record(session, job, result)
     except BaseException as error:
         _fail(session, _known(error), label=job.label)

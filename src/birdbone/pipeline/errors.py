@@ -9,6 +9,8 @@ BirdboneError
     ├── RunNotResumableError    pipeline.run_not_resumable
     ├── RunBusyError            pipeline.run_busy
     ├── NothingToExportError    pipeline.nothing_to_export
+    ├── GateFailedError         pipeline.gate_failed
+    ├── BadOverrideError        pipeline.bad_override
     ├── OutOfMemoryError        pipeline.out_of_memory
     ├── StepFailedError         pipeline.step_failed
     └── RunStoppedError         pipeline.stopped
@@ -73,6 +75,25 @@ class NothingToExportError(PipelineError):
     code = "pipeline.nothing_to_export"
     kind: ErrorKind = "not_found"
     hint = "Let it end: `birdbone run --resume RUN`."
+
+
+class GateFailedError(PipelineError):
+    """A gate failed, and the recipe says `on_fail: {kind: abort}`. Nothing was exported."""
+
+    code = "pipeline.gate_failed"
+    kind: ErrorKind = "conflict"
+    hint = (
+        "Start a run with other settings; or, to let this one through, `birdbone eval override RUN --rule NAME "
+        "--reason TEXT` and then `birdbone run --resume RUN`."
+    )
+
+
+class BadOverrideError(PipelineError):
+    """An override has no reason, or names a rule that did not fail."""
+
+    code = "pipeline.bad_override"
+    kind: ErrorKind = "invalid"
+    hint = "`birdbone status RUN` shows the verdict of a run with the rules that failed."
 
 
 class OutOfMemoryError(PipelineError):

@@ -178,6 +178,21 @@ def resolve_recipe(
     return recipe
 
 
+def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with other settings, checked again.
+
+    Args:
+        changes: new values by paths as `--set` takes them.
+
+    Raises:
+        BadRecipeError: a path leads nowhere, or a value is out of its bounds.
+    """
+    values = recipe.model_dump(mode="json")
+    for path, value in changes.items():
+        _assign(values, path, value)
+    return resolve_recipe(values)
+
+
 def _thaw(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _thaw(item) for key, item in value.items()}
@@ -186,15 +201,19 @@ def _thaw(value: Any) -> Any:
 
 def _override(values: dict[str, Any], text: str) -> None:
     path, is_assigned, raw = text.partition("=")
-    keys = path.strip().split(".")
-    if not is_assigned or not all(keys):
+    if not is_assigned or not all(path.strip().split(".")):
         raise BadRecipeError(f"--set takes path=value, got {text!r}.", hint="Example: --set waves.max_waves=2")
+    _assign(values, path.strip(), _thaw(read_yaml(raw, name=f"--set {path}")))
+
+
+def _assign(values: dict[str, Any], path: str, value: Any) -> None:
+    keys = path.split(".")
     place: Any = _start(values, keys)
     for key in keys[1:-1] if place is not values else keys[:-1]:
         place = place.setdefault(key, {})
         if not isinstance(place, dict):
             raise BadRecipeError(f"--set {path}: {key!r} is not a group of settings.")
-    place[keys[-1]] = _thaw(read_yaml(raw, name=f"--set {path}"))
+    place[keys[-1]] = value
 
 
 def _check_finite(value: Any, *, place: str) -> None:

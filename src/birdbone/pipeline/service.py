@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from birdbone.core import Measurement, Workspace
 from birdbone.core.database import connect
@@ -15,6 +16,7 @@ from birdbone.core.outbox import Event, read_events
 from birdbone.pipeline import repository
 from birdbone.pipeline.errors import NothingToExportError, RunNotFoundError
 from birdbone.pipeline.lock import hold_run, require_idle
+from birdbone.pipeline.overrides import Override, overrides_of, read_overrides
 from birdbone.pipeline.repository import RunRow, StepRow
 from birdbone.vault import (
     DestinationNotEmptyError,
@@ -37,6 +39,8 @@ class RunView:
     steps: tuple[StepRow, ...]
     measurements: tuple[Measurement, ...]
     folder: Path
+    overrides: tuple[Override, ...] = ()
+    """What people let through though its gate failed, oldest first."""
 
     @property
     def artefacts(self) -> dict[str, str]:
@@ -45,6 +49,19 @@ class RunView:
         for step in self.steps:
             found |= (step.result or {}).get("artefacts", {})
         return found
+
+    @property
+    def judged(self) -> tuple[StepRow, Mapping[str, Any]] | None:
+        """The step that judged last and what it noted, its verdict included; an aborted one left that in its error."""
+        for step in reversed(self.steps):
+            notes = step.result.get("notes", {}) if step.result else step.error or {}
+            if step.kind == "judge" and "verdict" in notes:
+                return step, notes
+        return None
+
+    def overridden(self, step: str) -> list[str]:
+        """Return what was overridden of the verdict of a step, one line each."""
+        return [override.words for override in overrides_of(self.overrides, step=step)]
 
     def figure(self, name: str, artefact: str | None = None) -> Measurement | None:
         """Return the newest measurement of that name (on that artefact), or None if it was not measured."""
@@ -82,7 +99,9 @@ def view_run(workspace: Workspace, name: str) -> RunView:
     with connect(workspace.database_url).connect() as connection:
         steps = tuple(repository.list_steps(connection, run.id))
         figures = tuple(repository.list_measurements(connection, run.id))
-    return RunView(run=run, steps=steps, measurements=figures, folder=workspace.run_folder(run.id))
+    overrides = read_overrides(Vault(folder=workspace.vault_folder), run.id)
+    folder = workspace.run_folder(run.id)
+    return RunView(run=run, steps=steps, measurements=figures, folder=folder, overrides=overrides)
 
 
 def read_log(workspace: Workspace, name: str, *, after_id: int = 0) -> list[Event]:

@@ -25,6 +25,8 @@ TAGS = "refs/tags/"
 REMOTES = "refs/remotes/"
 """Where the branches of remotes stood when they were last seen."""
 NOTES = "refs/notes/"
+OVERRIDES = "refs/overrides/"
+"""Under which the audit has the overrides of failed gates, by run. No file lies there."""
 SETTINGS = "refs/settings"
 HEAD = "HEAD"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -9,7 +10,13 @@ from scipy.stats import binom
 
 from birdbone.evaluate.errors import BadSettingError, TooFewItemsError
 from birdbone.evaluate.statistics.pairs import Flips, score_mcnemar
-from birdbone.evaluate.statistics.power import detectable_difference, num_items_needed, paired_power
+from birdbone.evaluate.statistics.power import (
+    detectable_difference,
+    detectable_shift,
+    least_detectable_difference,
+    num_items_needed,
+    paired_power,
+)
 
 discordances = st.floats(0.02, 0.9)
 powers = st.floats(0.5, 0.99)
@@ -107,3 +114,32 @@ def test_settings_out_of_range_are_refused() -> None:
         num_items_needed(0.1, discordance=0.2, power=0.4)
     with pytest.raises(TooFewItemsError):
         detectable_difference(0, discordance=0.2)
+
+
+def test_a_shift_is_found_as_often_as_promised() -> None:
+    generator = np.random.default_rng(0)
+    shift = detectable_shift(0.1, power=0.9)
+    means = shift + 0.1 * generator.standard_normal(20_000)
+    assert np.mean(np.abs(means) > 1.959964 * 0.1) == pytest.approx(0.9, abs=0.01)
+
+
+def test_a_shift_worked_by_hand() -> None:
+    assert detectable_shift(0.5) == pytest.approx(0.5 * (1.959964 + 0.841621))
+    assert detectable_shift(0.0) == 0
+
+
+@pytest.mark.parametrize("error", [-1.0, float("nan"), float("inf")])
+def test_an_error_that_is_none_is_refused(error: float) -> None:
+    with pytest.raises(BadSettingError, match="standard_error"):
+        detectable_shift(error)
+
+
+@given(st.integers(1, 10_000), powers, levels)
+def test_less_than_the_least_difference_is_found_at_no_discordance(num_items: int, power: float, level: float) -> None:
+    least = least_detectable_difference(num_items, power=power, level=level)
+    for discordance in (0.001, 0.05, 0.3, 0.9, 0.999):
+        found = detectable_difference(num_items, discordance=discordance, power=power, level=level)
+        assert found is None or (least is not None and found >= least - 1e-12)
+    if least is not None and least < 1 - 1e-9:
+        reached = paired_power(least, num_items=num_items, discordance=least, level=level)
+        assert reached == pytest.approx(power, abs=1e-3)

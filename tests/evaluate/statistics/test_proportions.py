@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from birdbone.evaluate.errors import BadScoresError, BadSettingError, TooFewItemsError
-from birdbone.evaluate.statistics.proportions import accuracy, wilson_interval
+from birdbone.evaluate.statistics.proportions import accuracy, share_deviation, wilson_interval
 
 counts = st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -99,3 +99,22 @@ def test_a_chance_that_is_none_is_refused(chance: float) -> None:
 def test_more_right_answers_than_items_are_refused(num_correct: int) -> None:
     with pytest.raises(BadSettingError, match="0 to 3"):
         wilson_interval(num_correct, 3)
+
+
+@given(st.integers(0, 80), st.integers(1, 80), st.floats(0.01, 0.99))
+def test_a_share_lies_in_wilsons_interval_exactly_where_its_deviation_is_small(
+    num_correct: int, num_items: int, share: float
+) -> None:
+    num_correct = min(num_correct, num_items)
+    low, high = wilson_interval(num_correct, num_items)
+    deviation = share_deviation(num_correct, num_items, share)
+    if abs(abs(deviation) - 1.96) > 1e-3:
+        assert (low <= share <= high) == (abs(deviation) < 1.96)
+
+
+def test_a_share_worked_by_hand() -> None:
+    assert share_deviation(30, 100, 0.5) == pytest.approx(-4)
+    with pytest.raises(TooFewItemsError):
+        share_deviation(0, 0, 0.5)
+    with pytest.raises(BadSettingError, match="share"):
+        share_deviation(1, 2, 0.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from birdbone.evaluate.errors import BadScoresError, BadSettingError, UnpairedError
 from birdbone.evaluate.statistics.proportions import accuracy
-from birdbone.evaluate.statistics.retention import NotInformative, Retention, retention
+from birdbone.evaluate.statistics.retention import NotInformative, Retention, retention, retention_deviation
 
 rights = st.lists(st.booleans(), min_size=20, max_size=200)
 chances = st.sampled_from([0.0, 0.2, 0.25, 0.5])
@@ -107,3 +107,20 @@ def test_settings_and_answers_out_of_range_are_refused() -> None:
         retention([1, 0], [1, 0], chance=0.5, confidence=95)
     with pytest.raises(BadScoresError):
         retention([1, 0.5], [1, 0], chance=0.5)
+
+
+@given(st.tuples(*[st.integers(0, 60)] * 4).filter(lambda sizes: sum(sizes) >= 20), chances, st.floats(0.1, 1.9))
+def test_a_bound_lies_in_the_interval_exactly_where_its_deviation_is_small(
+    sizes: tuple[int, ...], chance: float, bound: float
+) -> None:
+    found = retention(*answers(*sizes), chance=chance, confidence=0.95)
+    deviation = retention_deviation(*answers(*sizes), chance=chance, bound=bound)
+    if isinstance(found, Retention) and abs(abs(deviation) - 1.96) > 1e-3 and abs(bound - found.value) > 1e-9:
+        is_beyond = bound > found.high if bound > found.value else bound < found.low
+        assert is_beyond == (deviation < -1.96 if bound > found.value else deviation > 1.96)
+
+
+def test_a_deviation_worked_by_hand() -> None:
+    # The shares of the example above: 80.5, 110.5 and 70 of 201. At a retention of 1 the excess is -30 / 201, and the
+    # variance 0.24010 - 2 * 0.12808 + 0.24751 = 0.23145: -0.14925 / sqrt(0.23145 / 201) = -4.398.
+    assert retention_deviation(*answers(70, 10, 40, 80), chance=0.25, bound=1) == pytest.approx(-4.398, abs=2e-3)

@@ -83,12 +83,60 @@ def detectable_difference(
         TooFewItemsError: `num_items` is 0.
     """
     _require(discordance, level, num_items=num_items, power=power)
+    slope = _detectable_slope(num_items, power=power, level=level)
+    difference = math.inf if slope is None else math.sqrt(discordance) * slope
+    return difference if difference <= discordance else None
+
+
+def least_detectable_difference(num_items: int, *, power: float = POWER, level: float = LEVEL) -> float | None:
+    """Return the smallest difference that the test finds with the chance `power` at any discordance: all flips one way.
+
+    Args:
+        num_items: N.
+        power: from 0.5 to below 1.
+        level: two-sided level of the test.
+
+    Returns:
+        The difference in size; None where not even a flip of every item would be found so often.
+
+    Raises:
+        BadSettingError: a share is out of its range.
+        TooFewItemsError: `num_items` is 0.
+
+    Source: `detectable_difference` where the difference equals the discordance.
+    """
+    _require(0.5, level, num_items=num_items, power=power)
+    slope = _detectable_slope(num_items, power=power, level=level)
+    return slope**2 if slope is not None and slope <= 1 else None
+
+
+def detectable_shift(standard_error: float, *, power: float = POWER, level: float = LEVEL) -> float:
+    """Return the smallest shift of a mean that a two-sided test finds with the chance `power`.
+
+    Args:
+        standard_error: of the mean, in its units; 0 gives 0.
+        power: from 0.5 to below 1.
+        level: two-sided level of the test.
+
+    Raises:
+        BadSettingError: a share is out of its range, or the standard error is negative.
+
+    Source: the normal approximation, as in Lachin 1981, Controlled Clinical Trials 2(2), pages 93 to 113, eq. 1.
+    """
+    require_share("level", level)
+    _require_power(power)
+    if not 0 <= standard_error < math.inf:
+        raise BadSettingError(f"`standard_error` is {standard_error}; a finite value of at least 0 was expected.")
+    return (_quantile(1 - level / 2) + _quantile(power)) * standard_error
+
+
+def _detectable_slope(num_items: int, *, power: float, level: float) -> float | None:
+    """Return the detectable difference over the root of the discordance; None if no difference is."""
     z_level, z_power = _quantile(1 - level / 2), _quantile(power)
     if num_items < z_level**2:  # not even a difference in every item is significant; the formula's root is spurious
         return None
     reach = math.sqrt(num_items) * z_level + z_power * math.sqrt(num_items + z_power**2 - z_level**2)
-    difference = math.sqrt(discordance) * reach / (num_items + z_power**2)
-    return difference if difference <= discordance else None
+    return reach / (num_items + z_power**2)
 
 
 def _quantile(share: float) -> float:
@@ -100,6 +148,10 @@ def _require(discordance: float, level: float, *, num_items: int = 1, power: flo
     require_share("level", level)
     if num_items < 1:
         raise TooFewItemsError("There are no items.", num_items=num_items, needed=1)
+    _require_power(power)
+
+
+def _require_power(power: float) -> None:
     if not 0.5 <= power < 1:
         raise BadSettingError(f"`power` is {power}; at least 0.5 and below 1 was expected.")
 

@@ -90,3 +90,20 @@ def wilson_interval(num_correct: int, num_items: int, *, confidence: float = CON
         raise BadSettingError(f"`num_correct` is {num_correct}; 0 to {num_items} was expected.")
     ends = binomtest(num_correct, num_items).proportion_ci(confidence_level=confidence, method="wilson")
     return float(ends.low), float(ends.high)
+
+
+def share_deviation(num_correct: int, num_items: int, share: float) -> float:
+    """Return by how many standard errors a share that was seen exceeds `share`, were that the true one.
+
+    Wilson's interval holds a share exactly if this is at most as large as the normal quantile of its level.
+
+    Raises:
+        TooFewItemsError: `num_items` is 0.
+        BadSettingError: `share` is not strictly between 0 and 1.
+
+    Source: Wilson 1927, as in `wilson_interval`.
+    """
+    require_share("share", share)
+    if num_items < 1:
+        raise TooFewItemsError("There are no items.", num_items=num_items, needed=1)
+    return float((num_correct / num_items - share) / np.sqrt(share * (1 - share) / num_items))

@@ -80,6 +80,34 @@ def retention(
     return Retention(value=value, low=min(ends[0], value), high=max(ends[1], value), num_items=num_items)
 
 
+def retention_deviation(candidate: ArrayLike, baseline: ArrayLike, *, chance: float, bound: float) -> float:
+    """Return by how many standard errors what was seen exceeds a retention of `bound`, were that the true one.
+
+    The interval of `retention` holds a bound exactly if this is at most as large as the normal quantile of its level.
+
+    Args:
+        candidate: 0 or 1 for each item.
+        baseline: the same for the baseline, on the same items in the same order.
+        chance: expected accuracy of guessing, from 0 to below 1.
+        bound: a retention.
+
+    Raises:
+        BadScoresError: a value is neither 0 nor 1.
+        TooFewItemsError: there is no item.
+        UnpairedError: the lengths differ.
+
+    Source: Fieller 1954, as in `retention`: the deviation of the mean of candidate - bound x baseline from
+    (1 - bound) x chance, over its standard error.
+    """
+    candidate_N, baseline_N = read_correct(candidate), read_correct(baseline)
+    require_paired(candidate_N, baseline_N)
+    ours, theirs, both = _shares(candidate_N, baseline_N)
+    covariance = both - ours * theirs
+    variance = ours * (1 - ours) - 2 * bound * covariance + bound**2 * theirs * (1 - theirs)
+    excess = (ours - chance) - bound * (theirs - chance)
+    return float(excess / np.sqrt(variance / (len(baseline_N) + 2 * _PSEUDO_FLIPS)))
+
+
 def _shares(candidate_N: NDArray[np.bool_], baseline_N: NDArray[np.bool_]) -> tuple[float, float, float]:
     """Return the shares right with the candidate, with the baseline, and with both, after the pseudo-flips."""
     both = int((candidate_N & baseline_N).sum())

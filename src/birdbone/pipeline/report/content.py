@@ -24,6 +24,9 @@ class ReportVerdict:
     outcome: str
     """`pass`, `warn`, `fail` or `none`."""
     reasons: tuple[str, ...]
+    """Why; and which rules a person let through, where one did."""
+    is_let_through: bool = False
+    """Whether the file was exported although it failed, as its failures were overridden."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,7 @@ class ReportData:
     @property
     def fell_back(self) -> bool:
         """Whether no rounded file passed, so that a float state was exported."""
-        return self.verdict.outcome == "fail" and self.exported_name is not None
+        return self.verdict.outcome == "fail" and self.exported_name is not None and not self.verdict.is_let_through
 
     def row(self, name: str) -> SummaryRow:
         """Return the row of that name.
@@ -139,14 +142,26 @@ def _notes(view: RunView, kind: str) -> dict[str, Any]:
 
 
 def _verdict(view: RunView) -> ReportVerdict:
-    verdict = _notes(view, "judge").get("verdict")
-    if not verdict:
+    if view.judged is None:
         return ReportVerdict(outcome="none", reasons=())
-    return ReportVerdict(outcome=str(verdict["outcome"]), reasons=_reasons(verdict))
+    step, notes = view.judged
+    return ReportVerdict(
+        outcome=str(notes["verdict"]["outcome"]),
+        reasons=(*_reasons(notes["verdict"]), *view.overridden(step.label)),
+        is_let_through=bool(notes.get("overrides")),
+    )
 
 
 def _reasons(verdict: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(finding["reason"]) for finding in verdict.get("findings", ()))
+
+
+def _retry(notes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what was changed before the next try, if one was made."""
+    if "retry" not in notes:
+        return ()
+    changes = ", ".join(f"{each['path']} {each['after']}" for each in notes["retry"]["changes"])
+    return (f"tried again with {changes}",)
 
 
 def _rejections(view: RunView) -> tuple[Rejection, ...]:
@@ -156,7 +171,7 @@ def _rejections(view: RunView) -> tuple[Rejection, ...]:
         Rejection(
             step=label,
             wave=int(notes["wave"]),
-            reasons=_reasons(notes["verdict"]),
+            reasons=(*_reasons(notes["verdict"]), *_retry(notes)),
             ratio=figures.get((label, "perplexity_ratio")),
             speedup=figures.get((label, "decode_speedup")),
         )

@@ -60,7 +60,7 @@ def read_waves(view: RunView, metrics: Sequence[Metric] = ()) -> tuple[Wave, ...
     stop_loss = _stop_loss(view.run.recipe)
     dense = view.figure("perplexity", view.artefacts.get("dense")) if "dense" in view.artefacts else None
     last_good, waves = dense, []
-    for number, step in enumerate((step for step in view.steps if step.kind == "waves"), start=1):
+    for number, step in enumerate(_newest_waves(view), start=1):
         limit = _limit(last_good, dense, stop_loss)
         wave = _read_wave(view, step, number, metrics)
         waves.append(replace(wave, last_good=last_good, limit=limit))
@@ -85,6 +85,15 @@ def chosen_wave(waves: Sequence[Wave], exported: int | None) -> Wave | None:
         return next((wave for wave in waves if wave.number == exported), None)
     kept = [wave for wave in waves if wave.fate == "kept" and wave.verdict == "good"]
     return kept[-1] if kept else None
+
+
+def _newest_waves(view: RunView) -> list[StepRow]:
+    """Return the waves that count: after a retry, those before it were done again."""
+    begin = 0
+    for place, step in enumerate(view.steps):
+        retry = (step.result or {}).get("notes", {}).get("retry") or {}
+        begin = place if retry.get("go_back_to") == "waves" else begin
+    return [step for step in view.steps[begin:] if step.kind == "waves"]
 
 
 def _read_wave(view: RunView, step: StepRow, number: int, metrics: Sequence[Metric]) -> Wave:

@@ -41,8 +41,11 @@ def candidates(context: StepContext) -> list[Candidate]:
 
 
 def num_rejected(context: StepContext) -> int:
-    """Return how many candidates of this run failed their gate so far."""
-    return sum(1 for notes in context.notes.values() if notes.get("is_rejected"))
+    """Return how many candidates of this run failed their gate so far; after a retry the count begins anew."""
+    count = 0
+    for notes in context.notes.values():
+        count = 0 if "retry" in notes else count + bool(notes.get("is_rejected"))
+    return count
 
 
 def good_states(context: StepContext) -> list[GoodState]:

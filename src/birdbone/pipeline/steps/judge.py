@@ -1,66 +1,127 @@
 """The step `judge`: the exported file, as llama.cpp loads it, against the dense F16 file in the same engine.
 
-A candidate that fails its gate is rejected and the run goes back to `quantize` with the next one (`good_states.py` has
-their order). When none is left, the last good state is exported in F16, and the verdict says why. Quality comes first:
-the speed of a file that is not good enough is not measured.
+A candidate that fails its gate is rejected, and `evaluate.on_fail` says what follows. `fall_back`: the run goes back to
+`quantize` with the next one (`good_states.py` has their order); when none is left, the last good state is exported in
+F16, and the verdict says why. `retry`: it goes back to the stage that failed, with the settings changed that
+`recommendations.py` names. `abort`: it stops here, and nothing is exported. Rules that a person has overridden for this
+very file stop nothing. Quality comes first: the speed of a file that is not good enough is not measured.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from birdbone.core import Measurement
-from birdbone.evaluate import GateRule, Verdict, judge, paired_ratio
+from birdbone.evaluate import AbortPolicy, RetryPolicy, Verdict, paired_ratio
 from birdbone.models.gguf import write_gguf
 from birdbone.pipeline.context import StepContext, StepResult
+from birdbone.pipeline.errors import GateFailedError
+from birdbone.pipeline.overrides import Override, overrides_of, read_overrides
 from birdbone.pipeline.recipe import JudgeStep
+from birdbone.pipeline.recommendations import Recommendation, earliest_step, recommend
 from birdbone.pipeline.steps.decoding import race
 from birdbone.pipeline.steps.engines import file_figures, nll_in_llamacpp, num_threads, stored_zeros
+from birdbone.pipeline.steps.floors import judge_sections, own_ratio, sections
 from birdbone.pipeline.steps.good_states import candidates, good_states, num_rejected
-from birdbone.pipeline.steps.materials import summarise, take_array, take_file, take_model
-from birdbone.vault import put_file
+from birdbone.pipeline.steps.materials import run_branch, summarise, take_array, take_file, take_model
+from birdbone.vault import move_ref, put_file
 
 
 def run(context: StepContext, settings: JudgeStep) -> StepResult:
     """Measure the exported file, give the verdict, and choose what the run exports."""
     candidate = take_file(context, "gguf")
     digest = context.artefacts["gguf"]
-    figures = _quality(context, candidate, digest)
-    names = {figure.name for figure in figures}
-    quality_rules = [rule for rule in context.recipe.evaluate.gate if rule.measurement in names]
-    verdict = _judge(context, quality_rules, figures, digest)
-    if not quality_rules or verdict.outcome != "fail":
+    overrides = _overrides(context, digest)
+    figures = _quality(context, candidate, digest, with_own=bool(context.recipe.evaluate.stages.get("quantize")))
+    verdict = judge_sections(sections(context, figures, digest), only_measured=True)
+    if not verdict.findings or not _stopped_by(verdict, overrides):
         figures += _speed(context, settings, candidate, digest)
-        verdict = _judge(context, context.recipe.evaluate.gate, figures, digest)
-    notes: dict[str, Any] = {"verdict": asdict(verdict), "wave": _wave(context)}
-    if verdict.outcome != "fail":
+        verdict = judge_sections(sections(context, figures, digest))
+    notes: dict[str, Any] = {
+        "verdict": to_jsonable_python(asdict(verdict)),
+        "wave": _wave(context),
+        "judged": digest,
+    }
+    if not _stopped_by(verdict, overrides):
+        if verdict.outcome == "fail":
+            notes["overrides"] = [asdict(override) for override in overrides]
         return _accept(context, candidate, digest, figures, notes)
+    return _stop(context, settings, verdict, figures, notes)
+
+
+def _stop(
+    context: StepContext, settings: JudgeStep, verdict: Verdict, figures: list[Measurement], notes: dict[str, Any]
+) -> StepResult:
+    """Return what becomes of a candidate that failed: a retry, the next candidate, or the last good state."""
+    policy = context.recipe.evaluate.on_fail
+    if isinstance(policy, AbortPolicy):
+        reasons = "; ".join(finding.reason for finding in verdict.findings if finding.outcome == "fail")
+        raise GateFailedError(f"The gate failed: {reasons}.", run_id=context.run_id, **notes)
     notes["is_rejected"] = True
+    if isinstance(policy, RetryPolicy) and _num_retries(context) < policy.max_tries:
+        asked = next((each for each in recommend(context.recipe, verdict.findings) if each.changes), None)
+        if asked is not None:
+            return _retry(context, policy, asked, figures, notes)
     if num_rejected(context) + 1 < len(candidates(context)):
         return StepResult(measurements=tuple(figures), notes=notes, go_back_to="quantize")
     return _fall_back(context, settings, figures, notes)
 
 
-def _judge(context: StepContext, rules: Sequence[GateRule], figures: Sequence[Measurement], digest: str) -> Verdict:
-    ours = [figure for figure in figures if figure.artefact == digest]
-    dense = context.artefacts["dense_gguf"]
-    theirs = {figure.name: figure for figure in (*context.figures, *figures) if figure.artefact == dense}
-    return judge(rules, ours, list(theirs.values()))
+def _retry(
+    context: StepContext,
+    policy: RetryPolicy,
+    asked: Recommendation,
+    figures: list[Measurement],
+    notes: dict[str, Any],
+) -> StepResult:
+    """Go back to the first step whose settings change. What the run's branch holds of it is taken back."""
+    number, back = _num_retries(context) + 1, earliest_step(context.recipe, asked.changes)
+    if back == "waves":
+        version = str(context.notes["seed"]["version"])
+        move_ref(context.vault, run_branch(context), version, reason=f"retry {number}: {asked.words}")
+    notes["retry"] = {"number": number, "of": policy.max_tries, "go_back_to": back, **asdict(asked)}
+    row = Measurement(
+        name="retries",
+        value=number,
+        unit="1",
+        method=f"counted; of {policy.max_tries} allowed: {asked.words}"[:512],
+        artefact=str(notes["judged"]),
+    )
+    changes = {change.path: change.after for change in asked.changes}
+    return StepResult(measurements=(*figures, row), notes=notes, go_back_to=back, changes=changes)
 
 
-def _quality(context: StepContext, path: Path, digest: str) -> list[Measurement]:
+def _num_retries(context: StepContext) -> int:
+    return sum("retry" in notes for notes in context.notes.values())
+
+
+def _overrides(context: StepContext, digest: str) -> tuple[Override, ...]:
+    """Return what was overridden of this step's verdict on this very file."""
+    known = overrides_of(read_overrides(context.vault, context.run_id), step=context.label)
+    return tuple(override for override in known if override.artefact == digest)
+
+
+def _stopped_by(verdict: Verdict, overrides: tuple[Override, ...]) -> bool:
+    """Return whether a rule failed that nobody has overridden, or nothing was judged."""
+    failed = {finding.key for finding in verdict.findings if finding.outcome == "fail"}
+    return not verdict.findings or bool(failed - {override.rule for override in overrides})
+
+
+def _quality(context: StepContext, path: Path, digest: str, *, with_own: bool = False) -> list[Measurement]:
     nll_NT = nll_in_llamacpp(context, path, take_array(context, "windows", "heldout"))
     baseline_NT = take_array(context, "likelihoods", "dense_gguf")
     settings = context.recipe.evaluate
     ratio = paired_ratio(nll_NT, baseline_NT, seed=settings.seed, num_resamples=settings.num_resamples)
-    return [
+    figures = [
         summarise(context, nll_NT).measurement(artefact=digest, name="perplexity_gguf"),
         ratio.measurement(artefact=digest),
     ]
+    return [*figures, own_ratio(context, nll_NT, artefact=digest)] if with_own else figures
 
 
 def _speed(context: StepContext, settings: JudgeStep, path: Path, digest: str) -> list[Measurement]:

@@ -40,7 +40,7 @@ class AuditEntry(Strict):
     at: str
     """When, ISO 8601 in UTC."""
     ref: str
-    """Full name of a ref, `HEAD`, `refs/notes/<digits of a version>` or `refs/settings`."""
+    """Full name of a ref, `HEAD`, `refs/notes/<digits of a version>`, `refs/overrides/<run>` or `refs/settings`."""
     old: str | None
     """What it held before: a version, a branch (`ref: refs/heads/main`), a digest of settings; None for nothing."""
     new: str | None

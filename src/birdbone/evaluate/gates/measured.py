@@ -3,46 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 from birdbone.core import Measurement
 from birdbone.evaluate.config import GateRule
 from birdbone.evaluate.errors import AmbiguousMeasurementError
-
-Outcome = Literal["pass", "warn", "fail"]
-
-_SEVERITY: tuple[Outcome, ...] = ("pass", "warn", "fail")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What one rule found."""
-
-    rule: GateRule
-    """The rule."""
-    outcome: Outcome
-    """Its outcome."""
-    reason: str
-    """Why, in plain words with the figures."""
-    figure: float | None
-    """What was compared with the limit; absent where nothing could be."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The outcome of a gate: that of its worst rule."""
-
-    outcome: Outcome
-    """`pass`, `warn` or `fail`."""
-    findings: tuple[Finding, ...]
-    """One a rule, in the order of the rules."""
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """One reason a rule."""
-        return tuple(finding.reason for finding in self.findings)
+from birdbone.evaluate.gates.verdicts import Finding, Outcome, Verdict, verdict_of
 
 
 class _Unfounded(Exception):
@@ -62,13 +28,16 @@ def judge(rules: Sequence[GateRule], candidate: Sequence[Measurement], baseline:
     Raises:
         AmbiguousMeasurementError: one of the two has two measurements of one name.
     """
-    ours, theirs = _by_name(candidate, "candidate"), _by_name(baseline, "baseline")
-    findings = tuple(_apply(rule, ours, theirs) for rule in rules)
-    worst: Outcome = max((finding.outcome for finding in findings), key=_SEVERITY.index, default=_SEVERITY[-1])
-    return Verdict(outcome=worst, findings=findings)
+    ours, theirs = by_name(candidate, "candidate"), by_name(baseline, "baseline")
+    return verdict_of(apply_rule(rule, ours, theirs) for rule in rules)
 
 
-def _by_name(measurements: Sequence[Measurement], whose: str) -> dict[str, Measurement]:
+def by_name(measurements: Sequence[Measurement], whose: str) -> dict[str, Measurement]:
+    """Return the measurements by their names.
+
+    Raises:
+        AmbiguousMeasurementError: two have one name.
+    """
     named: dict[str, Measurement] = {}
     for measurement in measurements:
         if measurement.name in named:
@@ -77,18 +46,28 @@ def _by_name(measurements: Sequence[Measurement], whose: str) -> dict[str, Measu
     return named
 
 
-def _apply(rule: GateRule, ours: dict[str, Measurement], theirs: dict[str, Measurement]) -> Finding:
+def apply_rule(rule: GateRule, ours: Mapping[str, Measurement], theirs: Mapping[str, Measurement]) -> Finding:
+    """Return what one rule finds in the candidate's measurements and the baseline's, by their names."""
     try:
         figure, words = _figure(rule, ours, theirs)
     except _Unfounded as error:
-        return Finding(rule=rule, outcome="fail", reason=f"{rule.measurement}: {error}", figure=None)
-    outcome = _outcome(rule, figure)
+        reason = f"{rule.measurement}: {error}"
+        return Finding(rule=rule, name=rule.label, outcome="fail", reason=reason, figure=None)
+    outcome, measured = _outcome(rule, figure), ours[rule.measurement]
+    has_ends = not rule.is_ratio
     return Finding(
-        rule=rule, outcome=outcome, reason=f"{rule.measurement}: {words}; {_bound(rule, outcome)}", figure=figure
+        rule=rule,
+        name=rule.label,
+        outcome=outcome,
+        reason=f"{rule.measurement}: {words}; {_bound(rule, outcome)}",
+        figure=figure,
+        low=measured.low if has_ends else None,
+        high=measured.high if has_ends else None,
+        num_items=measured.sample_size,
     )
 
 
-def _figure(rule: GateRule, ours: dict[str, Measurement], theirs: dict[str, Measurement]) -> tuple[float, str]:
+def _figure(rule: GateRule, ours: Mapping[str, Measurement], theirs: Mapping[str, Measurement]) -> tuple[float, str]:
     """Return what is compared with the limit, and the words for it."""
     measured = _measured(rule, ours, "")
     if rule.is_ratio:
@@ -103,7 +82,7 @@ def _figure(rule: GateRule, ours: dict[str, Measurement], theirs: dict[str, Meas
     return end, f"{_number(measured.value)}{_unit(measured)}, {side} end of the 95 % interval {_number(end)}"
 
 
-def _measured(rule: GateRule, named: dict[str, Measurement], where: str) -> Measurement:
+def _measured(rule: GateRule, named: Mapping[str, Measurement], where: str) -> Measurement:
     measurement = named.get(rule.measurement)
     if measurement is None:
         raise _Unfounded(f"not measured{where}")
