@@ -98,8 +98,8 @@ def judge_models(request: Request) -> Judged:
     recipe = None if request.recipe is None else resolve_recipe(load_recipe(request.recipe))
     first = None
     if request.first is not None and rules.cumulative:
-        first = _measure(request, request.first, RuleSet(cumulative=rules.cumulative))
-    verdict = judge_rules(rules, _measure(request, request.baseline, rules), first=first, stage=stage)
+        first = measure(request, request.first, RuleSet(cumulative=rules.cumulative))
+    verdict = judge_rules(rules, measure(request, request.baseline, rules), first=first, stage=stage)
     if recipe is None:
         told = [f"{knob.words}, as {each.key} failed" for each in verdict.findings for knob in knobs_of(each)]
     else:
@@ -136,8 +136,13 @@ def write_markdown(judged: Judged, path: Path) -> None:
         stream.write(text.encode())
 
 
-def _measure(request: Request, reference: str, rules: RuleSet) -> Evidence:
-    """Return what the rules need to know of the candidate and of what it is compared with."""
+def measure(request: Request, reference: str, rules: RuleSet) -> Evidence:
+    """Return what the rules need to know of the candidate and of what it is compared with.
+
+    Raises:
+        UnpairedError: the models were not asked the same, or split the text into other tokens.
+        ModelError, EvaluateError: the models, the items, or the asking.
+    """
     models = [find_judged(spec, request.on) for spec in (request.candidate, reference)]
     evidence = Evidence()
     if _needs_text(rules) and all(isinstance(model, Candidate) for model in models):

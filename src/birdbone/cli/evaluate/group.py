@@ -7,6 +7,7 @@ import typer
 from birdbone.cli.evaluate.benchmarks import compare, list_benchmarks, run
 from birdbone.cli.evaluate.checks import check
 from birdbone.cli.evaluate.gates import gate, override
+from birdbone.cli.evaluate.watch import watch
 
 evaluate = typer.Typer(
     help="Judge a model by benchmarks, checks and gates, in the engine that runs it.",
@@ -20,3 +21,4 @@ evaluate.command("test")(check)
 evaluate.command()(gate)
 evaluate.command()(override)
 evaluate.command("list")(list_benchmarks)
+evaluate.command()(watch)
