@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from birdbone.cli.evaluate.audits import fairness, safety
 from birdbone.cli.evaluate.benchmarks import compare, list_benchmarks, run
 from birdbone.cli.evaluate.checks import check
 
@@ -16,4 +17,6 @@ evaluate = typer.Typer(
 evaluate.command()(run)
 evaluate.command()(compare)
 evaluate.command("test")(check)
+evaluate.command()(fairness)
+evaluate.command()(safety)
 evaluate.command("list")(list_benchmarks)
