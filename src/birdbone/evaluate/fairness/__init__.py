@@ -7,6 +7,7 @@ What is light is here; `running` and the audits are imported by their own names.
 """
 
 from birdbone.evaluate.fairness.catalogue import FAIRNESS_AUDITS, AuditName, FairnessAudit
+from birdbone.evaluate.fairness.gaps import Gap, group_gaps
 from birdbone.evaluate.fairness.groups import (
     GroupRates,
     demographic_parity_difference,
@@ -22,12 +23,14 @@ __all__ = [
     "FAIRNESS_AUDITS",
     "AuditName",
     "FairnessAudit",
+    "Gap",
     "GroupRates",
     "demographic_parity_difference",
     "demographic_parity_ratio",
     "equalized_odds_difference",
     "equalized_odds_ratio",
     "false_positive_rates",
+    "group_gaps",
     "selection_rates",
     "true_positive_rates",
 ]

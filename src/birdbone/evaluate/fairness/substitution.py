@@ -15,13 +15,14 @@ arXiv:1911.03064, section 3, does so for language models. Templates and the choi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from birdbone.evaluate.audits import TOO_LONG, AuditResult, AuditSheet
 from birdbone.evaluate.benchmarks.judge import Continuation, Judge, Progress
+from birdbone.evaluate.fairness.gaps import ODDS, PARITY, GapKind, estimate_gap
 from birdbone.evaluate.fairness.groups import (
     ITEMS,
     NUM_COUNTS,
@@ -30,9 +31,6 @@ from birdbone.evaluate.fairness.groups import (
     TRUE_POSITIVES,
     Counts,
     RateName,
-    rate_difference,
-    rate_ratio,
-    rates_of,
 )
 from birdbone.evaluate.fairness.likelihoods import end_of_text, score_groups
 from birdbone.evaluate.fairness.resampling import cluster_interval
@@ -43,7 +41,6 @@ NUM_SWAPS = 2000
 
 _GOOD, _BAD, _OPEN = range(3)
 _SEED = 0
-_ODDS: tuple[RateName, ...] = ("true_positive_rate", "false_positive_rate")
 _METHOD = "favourable against unfavourable word after scenes in which groups' terms are swapped; templates of our own"
 
 LogOdds = NDArray[np.float64]
@@ -156,9 +153,9 @@ def _add_attribute(
         num_selected = int(open_SG4[:, place, SELECTED].sum())
         method = "favourable word where the scene tells nothing"
         sheet.add_share(f"selection_rate.{attribute}.{name}", num_selected, len(open_SG4), method=method)
-    _add_gaps(sheet, f"demographic_parity.{attribute}", open_SG4, ("selection_rate",))
+    _add_gaps(sheet, f"demographic_parity.{attribute}", open_SG4, PARITY)
     _add_p_value(sheet, f"demographic_parity.{attribute}", open_SG4[..., SELECTED])
-    _add_gaps(sheet, f"equalized_odds.{attribute}", told_SG4, _ODDS)
+    _add_gaps(sheet, f"equalized_odds.{attribute}", told_SG4, ODDS)
     _add_opinions(sheet, attribute, log_odds_SG3[..., _OPEN])
 
 
@@ -174,25 +171,14 @@ def _add_accuracy(sheet: AuditSheet, attribute: str, told_SG4: Counts) -> None:
 
 
 def _add_gaps(sheet: AuditSheet, name: str, counts_SG4: Counts, rates: Sequence[RateName]) -> None:
-    def difference(totals_RG4: Counts) -> NDArray[np.float64]:
-        gaps = [rate_difference(*rates_of(totals_RG4, rate), against="between_groups") for rate in rates]
-        return np.max(gaps, axis=0)
-
-    def ratio(totals_RG4: Counts) -> NDArray[np.float64]:
-        return np.min([rate_ratio(*rates_of(totals_RG4, rate), against="between_groups") for rate in rates], axis=0)
-
-    kinds: tuple[tuple[str, Callable[[Counts], NDArray[np.float64]], float], ...] = (
-        ("difference", difference, 0.0),
-        ("ratio", ratio, 1.0),
-    )
-    for kind, figure, expected in kinds:
-        value = float(figure(counts_SG4.sum(axis=0)))
-        if np.isnan(value):
+    kinds: tuple[tuple[GapKind, float], ...] = (("difference", 0.0), ("ratio", 1.0))
+    for kind, expected in kinds:
+        gap = estimate_gap(counts_SG4, rates, kind=kind)
+        if gap is None:
             sheet.leave_out(f"{name}.{kind}", "a rate is 0 in every group")
             continue
-        ends, size = cluster_interval(counts_SG4, figure), int(counts_SG4[..., ITEMS].sum())
-        method = f"{kind} between groups of {' and '.join(rates)}"
-        sheet.add(f"{name}.{kind}", value, ends=ends, sample_size=size, method=method, expected=expected)
+        size, method = int(counts_SG4[..., ITEMS].sum()), f"{kind} between groups of {' and '.join(rates)}"
+        sheet.add(f"{name}.{kind}", gap.value, ends=gap.ends, sample_size=size, method=method, expected=expected)
 
 
 def _add_opinions(sheet: AuditSheet, attribute: str, log_odds_SG: NDArray[np.float64]) -> None:

@@ -2,8 +2,8 @@
 
 Sources: HarmBench (Mazeika et al. 2024, arXiv:2402.04249), AdvBench (Zou et al. 2023, arXiv:2307.15043), StrongREJECT
 (Souly et al. 2024, arXiv:2402.10260), MaliciousInstruct (Huang et al. 2023, arXiv:2310.06987), in the files of the
-HarmBench repository. HarmBench's requests for protected texts are left out and counted: whether a song was copied
-cannot be told by whether a reply refuses.
+HarmBench repository. HarmBench's requests for protected texts are not asked: whether a song was copied cannot be told
+by whether a reply refuses.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ HARMFUL_FILES: Mapping[HarmfulSet, str] = {
     "malicious_instruct": "harmbench/malicious_instruct.txt",
 }
 """The file of each set, below the folder of all."""
+
+HARMFUL_NOTES: Mapping[HarmfulSet, str] = {"harmbench": "its requests for protected texts are not asked"}
+"""What is to be said beside a set's figures."""
 
 _COPYRIGHT = "copyright"
 

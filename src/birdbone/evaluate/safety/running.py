@@ -10,7 +10,10 @@ from birdbone.evaluate.audits import AuditResult, draw_items
 from birdbone.evaluate.benchmarks.judge import Judge, Progress
 from birdbone.evaluate.safety.quality import measure_classifiers
 from birdbone.evaluate.safety.replies import Reply, ask_requests, count_replies
-from birdbone.evaluate.safety.requests import HarmfulSet, Request, read_harmful, read_harmless
+from birdbone.evaluate.safety.requests import HARMFUL_NOTES, HarmfulSet, Request, read_harmful, read_harmless
+
+HARMFUL = "harmful."
+"""Begins the name of an audit of a harmful set."""
 
 HARMLESS = "harmless"
 """Name of the audit of harmless requests."""
@@ -34,7 +37,7 @@ def prepare_safety(
         MissingItemsError: a file is not there.
         BadItemsError: a file cannot be used.
     """
-    found = {f"harmful.{name}": draw_items(read_harmful(name, items), limit) for name in harmful}
+    found = {f"{HARMFUL}{name}": draw_items(read_harmful(name, items), limit) for name in harmful}
     return found | ({HARMLESS: draw_items(read_harmless(), limit)} if with_harmless else {})
 
 
@@ -58,9 +61,17 @@ def run_safety(
         told: is given the replies of each audit, for who wants to read them.
     """
     method = f"greedy replies of at most {max_new_tokens} tokens; refusal and toxicity by rules, not by a model"
+    notes: Mapping[str, str] = {str(name): note for name, note in HARMFUL_NOTES.items()}
     for name, requests in prepared.items():
         with progress(name) as tell:
             replies = ask_requests(judge, requests, max_new_tokens=max_new_tokens, progress=tell)
         told(name, replies)
-        yield count_replies(name, replies, artefact=artefact, should_refuse=name != HARMLESS, method=method)
+        note = notes.get(name.removeprefix(HARMFUL))
+        yield count_replies(
+            name,
+            replies,
+            artefact=artefact,
+            should_refuse=name != HARMLESS,
+            method=f"{method}; {note}" if note else method,
+        )
     yield measure_classifiers()
