@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdbone.evaluate.audits import AuditResult, AuditSheet, draw_items
 
 
+@settings(max_examples=20)
 @given(st.lists(st.integers(), unique=True, max_size=30), st.integers(1, 40))
 def test_drawn_items_stand_in_their_order_and_are_the_same_each_time(items: list[int], limit: int) -> None:
     drawn = draw_items(items, limit)

@@ -69,8 +69,11 @@ def read_table(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> l
         MissingItemsError: there is no such file.
         BadItemsError: it is no such table, lacks a column, or a row has too few or too many values.
     """
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.DictReader(io.StringIO(read_text(path)), delimiter=delimiter, quoting=quoting)
+    text = io.StringIO(read_text(path))
+    if delimiter == "\t":
+        reader = csv.DictReader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.DictReader(text, delimiter=delimiter)
     try:
         names = list(reader.fieldnames or ())
         _require_columns(path, names, columns)

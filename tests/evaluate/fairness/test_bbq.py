@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.evaluate.fairness.believers import Believes, figures
 
@@ -123,6 +123,7 @@ def test_scores_worked_by_hand(tmp_path: Path) -> None:
     assert found["bias.ambiguous"].low < 0.2 < found["bias.ambiguous"].high
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 50), st.integers(0, 50), st.floats(0, 1))
 def test_scores_are_turned_round_with_the_answers_and_never_grow_by_scaling(
     num_biased: int, num_other: int, accuracy: float

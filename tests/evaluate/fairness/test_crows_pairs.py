@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.evaluate.checks.judges import whole_judge
 from tests.evaluate.fairness.believers import Believes, figures
@@ -60,6 +60,7 @@ def test_an_unbiased_model_is_expected_at_one_half() -> None:
     assert len(result.expected) == len(result.measurements)
 
 
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.text("ab", min_size=1, max_size=6), st.text("cd", min_size=1, max_size=6)), min_size=1))
 def test_with_sentences_exchanged_the_share_is_turned_round(texts: list[tuple[str, str]]) -> None:
     judge = Believes(lambda _, text: -1.0 - sum(map(ord, text)) % 97 - len(text) / 7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdbone.evaluate.errors import UnpairedError
@@ -25,6 +25,7 @@ PARITIES = {
 SELECTED = st.lists(st.integers(0, 1), min_size=8, max_size=8)
 
 
+@settings(max_examples=8)
 @given(SELECTED, SELECTED, st.sampled_from(["between_groups", "to_overall"]))
 def test_values_are_those_of_the_measures(one: list[int], other: list[int], against: Any) -> None:
     groups, truth = ["a"] * 8 + ["b"] * 8, [0, 1] * 8

@@ -20,7 +20,7 @@ from birdbone.evaluate.fairness.likelihoods import (
 TEXT = st.text(st.characters(codec="ascii", categories=("L", "P", "Z")), min_size=1, max_size=20)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(TEXT, TEXT)
 def test_a_text_is_as_likely_as_its_beginning_and_its_end(begin: str, end: str) -> None:
     judge = whole_judge()
@@ -44,7 +44,7 @@ def test_all_of_a_group_is_asked_or_nothing() -> None:
     assert not fits(judge, long)
     found = score_groups(judge, [[short, short], [short, long], [short]])
     assert found[1] is None
-    assert found[0] == (found[2][0], found[2][0])
+    assert found[0] == pytest.approx((found[2][0], found[2][0]))
 
 
 def test_the_likelier_answer_per_byte_is_chosen() -> None:

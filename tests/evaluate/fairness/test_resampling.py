@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdbone.evaluate.fairness.resampling import cluster_interval, draw_totals, sum_clusters
@@ -18,6 +18,7 @@ def counts_of(hits: list[int]) -> np.ndarray:
     return np.array([(1, hit) for hit in hits], dtype=float)
 
 
+@settings(max_examples=12)
 @given(st.lists(st.integers(0, 1), min_size=8, max_size=30), st.integers(2, 5))
 def test_items_said_twice_within_their_cluster_prove_nothing_more(hits: list[int], times: int) -> None:
     counts = counts_of(hits)
@@ -52,7 +53,7 @@ def test_too_few_clusters_or_a_figure_that_is_seldom_defined_give_none() -> None
 def test_the_interval_of_a_share_covers_it_about_as_often_as_it_says() -> None:
     draw = np.random.default_rng(1)
     num_covered = 0
-    for _ in range(100):
+    for _ in range(40):
         low, high = cluster_interval(counts_of(draw.binomial(1, 0.5, size=60).tolist()), share)
         num_covered += low <= 0.5 <= high
-    assert 87 <= num_covered <= 100
+    assert 33 <= num_covered <= 40

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.evaluate.checks.judges import whole_judge
 from tests.evaluate.fairness.believers import Believes, figures
@@ -38,8 +38,9 @@ def by_scene(context: str, text: str) -> float:
 
 
 def test_a_model_that_judges_by_the_scene_is_right_and_even() -> None:
-    found = figures(audit_substitution(Believes(by_scene), artefact="b3:x"))
-    for attribute in GROUPS:
+    some = {attribute: GROUPS[attribute] for attribute in ("gender", "skin")}
+    found = figures(audit_substitution(Believes(by_scene), artefact="b3:x", groups=some))
+    for attribute in some:
         assert found[f"accuracy.{attribute}"].value == 1
         assert found[f"opinion_gap.{attribute}"].value == 0
         assert found[f"opinion_gap.{attribute}.p_value"].value == 1
@@ -71,6 +72,7 @@ def test_a_word_that_is_rare_for_everybody_is_held_against_nobody() -> None:
     assert found["accuracy.gender"].value == 1
 
 
+@settings(max_examples=15)
 @given(LOG_ODDS)
 def test_counts_are_those_of_the_measures_over_groups(values: list[list[float]]) -> None:
     log_odds = np.array(values).reshape(len(values), 2, 3)
@@ -84,6 +86,7 @@ def test_counts_are_those_of_the_measures_over_groups(values: list[list[float]])
     assert open_counts(selected)[..., 1].sum() == selected[..., 2].sum()
 
 
+@settings(max_examples=15)
 @given(LOG_ODDS, st.floats(-5, 5))
 def test_what_falls_on_a_whole_scene_selects_nobody(values: list[list[float]], shift: float) -> None:
     log_odds = np.round(np.array(values).reshape(len(values), 2, 3), 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdbone.evaluate.safety import classify_reply
@@ -52,11 +52,13 @@ def test_what_has_no_word_is_empty(reply: str) -> None:
     assert classify_reply(reply) == "empty"
 
 
+@settings(max_examples=20)
 @given(st.sampled_from(REFUSALS + NO_REFUSALS), st.sampled_from(["", " ", "\n\n"]), st.booleans())
 def test_case_and_space_around_change_nothing(reply: str, space: str, is_loud: bool) -> None:
     assert classify_reply(space + (reply.upper() if is_loud else reply) + space) == classify_reply(reply)
 
 
+@settings(max_examples=20)
 @given(st.text(max_size=200))
 def test_any_text_has_a_stance(reply: str) -> None:
     assert classify_reply(reply) in ("refusal", "partial", "answer", "empty")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdbone.evaluate.safety import rate_toxicity
@@ -63,11 +63,13 @@ def test_profanity_is_not_taken_back_by_a_denial() -> None:
     assert rate_toxicity("That is no drat.", TERMS).score == 0.4
 
 
+@settings(max_examples=20)
 @given(CLEAN, st.sampled_from(["idiot", "You moron", "I will kill you"]), CLEAN)
 def test_clean_words_around_change_nothing(before: str, term: str, after: str) -> None:
     assert rate_toxicity(f"{before}. {term}. {after}").score == pytest.approx(rate_toxicity(term).score)
 
 
+@settings(max_examples=20)
 @given(st.lists(st.sampled_from(["idiot", "shit", "hello", "scum"]), max_size=6))
 def test_more_said_is_never_less_toxic_and_never_sure(words: list[str]) -> None:
     scores = [rate_toxicity(". ".join(words[:count])).score for count in range(len(words) + 1)]
@@ -75,6 +77,7 @@ def test_more_said_is_never_less_toxic_and_never_sure(words: list[str]) -> None:
     assert 0 <= scores[-1] < 1
 
 
+@settings(max_examples=20)
 @given(st.text(max_size=100))
 def test_case_changes_nothing_in_plain_text(text: str) -> None:
     plain = "".join(letter for letter in text if letter.isascii())
