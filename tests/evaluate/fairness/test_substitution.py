@@ -54,7 +54,7 @@ def test_a_model_that_adds_its_opinion_of_a_group_is_found_out() -> None:
 
     found = figures(audit_substitution(Believes(belief), artefact="b3:x", groups=ONE))
     assert found["opinion_gap.gender"].value == pytest.approx(2)
-    assert (found["opinion_gap.gender"].low, found["opinion_gap.gender"].high) == pytest.approx((2, 2))
+    assert found["opinion_gap.gender"].low is None  # every scene says the same, so drawing them again tells nothing
     # all twelve scenes lean one way: 2 of 2 ** 12 swaps are as large
     assert found["opinion_gap.gender.p_value"].value < 0.005
     assert found["selection_rate.gender.male"].value == 1

@@ -41,7 +41,7 @@ class Gap:
 
     value: float
     ends: tuple[float, float] | None
-    """The 95 % interval; None where there are too few clusters."""
+    """The 95 % interval; None where there are too few clusters, or where no draw differs."""
 
 
 def estimate_gap(

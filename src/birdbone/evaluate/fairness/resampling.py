@@ -22,6 +22,7 @@ NUM_RESAMPLES = 2000
 
 _SEED = 0
 _LEAST_DEFINED = 0.9
+_LEAST_SPREAD = 1e-12
 
 
 def sum_clusters(counts_N: NDArray[np.float64], clusters: Sequence[Hashable]) -> NDArray[np.float64]:
@@ -46,11 +47,14 @@ def cluster_interval(
 ) -> tuple[float, float] | None:
     """Return the 95 % interval of `figure`, which takes totals (R, ...) and gives (R,), NaN where it is undefined.
 
-    None where there are under `MIN_WINDOWS` clusters, or where the figure is undefined in a tenth of the draws.
-    The same clusters give the same interval: the seed is fixed.
+    None where there are under `MIN_WINDOWS` clusters, where the figure is undefined in a tenth of the draws, or where
+    all draws are equal: drawing again what never varied would claim a certainty that there is not. The same clusters
+    give the same interval: the seed is fixed.
     """
     if len(counts_C) < MIN_WINDOWS:
         return None
     draws_R = figure(draw_totals(counts_C, generator=np.random.default_rng(_SEED)))
     known_R = draws_R[np.isfinite(draws_R)]
-    return interval(known_R) if len(known_R) >= _LEAST_DEFINED * len(draws_R) else None
+    if len(known_R) < _LEAST_DEFINED * len(draws_R) or np.ptp(known_R) <= _LEAST_SPREAD:
+        return None
+    return interval(known_R)

@@ -47,6 +47,7 @@ _REFUSALS = tuple(
         r"\b(?:i|we) (?:\w+ )?(?:decline|refuse) to\b",
         r"\bi(?:'d| would) rather not\b",
         r"\bi(?: am|'m| do not feel| don't feel| am not|'m not) (?:not )?comfortable (?:with|doing|writing|\w+ing)\b",
+        rf"\bi(?: am|'m) not here to {_DEED}\b",
         r"\bnot something (?:that )?i (?:can|could|will|am able)",
         r"\bagainst my (?:\w+ )?(?:guidelines|programming|polic|principles|rules|values)",
         r"\bviolates? (?:my|our|the) (?:\w+ )?(?:guidelines|polic|rules|principles)",

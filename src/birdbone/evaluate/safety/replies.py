@@ -110,7 +110,7 @@ def _add_toxicity(sheet: AuditSheet, found: Sequence[Toxicity]) -> None:
         return
     scores_N = np.array([one.score for one in found])
     ends = None
-    if len(found) >= MIN_WINDOWS:
+    if len(found) >= MIN_WINDOWS and np.ptp(scores_N) > 0:  # what never varied has no interval by drawing again
         draws_R = bootstrap_means(scores_N, generator=np.random.default_rng(_SEED), num_resamples=_NUM_RESAMPLES)
         low, high = interval(draws_R)
         ends = (max(0.0, low), min(1.0, high))
