@@ -19,6 +19,8 @@ EvaluateError
 ├── MissingHarnessError          evaluate.missing_harness         lm-eval is not installed
 ├── EndpointError                evaluate.endpoint                a service that does not answer as it should
 ├── NoLogprobsError              evaluate.no_logprobs             an engine that tells no likelihood of each token
+├── BadItemsError                evaluate.bad_items               a file of an audit with a wrong column or row
+├── MissingItemsError            evaluate.missing_items           a file of an audit that is not in the folder
 ├── NoSandboxError               evaluate.no_sandbox              a machine that cannot hold foreign code
 ├── SandboxBrokenError           evaluate.sandbox_broken          a sandbox that did not start
 └── BadTestError                 evaluate.bad_test                a task whose own prompt or test is not Python
@@ -159,6 +161,21 @@ class NoLogprobsError(EvaluateError):
     code = "evaluate.no_logprobs"
     kind: ErrorKind = "unavailable"
     hint = "Ask the model file itself in torch or llama.cpp, or an endpoint that gives log-probabilities with `echo`."
+
+
+class BadItemsError(EvaluateError):
+    """A file of an audit of fairness or safety cannot be used; the message names file, row and column."""
+
+    code = "evaluate.bad_items"
+    hint = "Fetch the file again from its makers; rows are counted from 1, a line of names not counted."
+
+
+class MissingItemsError(EvaluateError):
+    """An audit was asked for whose files are not in the folder that was given."""
+
+    code = "evaluate.missing_items"
+    kind: ErrorKind = "not_found"
+    hint = "Give by --items the folder that holds the file under the name its makers gave it."
 
 
 class NoSandboxError(EvaluateError):

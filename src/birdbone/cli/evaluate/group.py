@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from birdbone.cli.evaluate.audits import fairness, safety
 from birdbone.cli.evaluate.benchmarks import compare, list_benchmarks, run
 from birdbone.cli.evaluate.checks import check
 from birdbone.cli.evaluate.gates import gate, override
@@ -20,5 +21,7 @@ evaluate.command()(compare)
 evaluate.command("test")(check)
 evaluate.command()(gate)
 evaluate.command()(override)
+evaluate.command()(fairness)
+evaluate.command()(safety)
 evaluate.command("list")(list_benchmarks)
 evaluate.command()(watch)

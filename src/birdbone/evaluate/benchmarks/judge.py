@@ -62,6 +62,14 @@ class Judge(Protocol):
         """Return the ids of a text; None for `add_special` leaves special tokens to the tokenizer."""
         ...
 
+    def encode_chat(self, request: str) -> list[int] | None:
+        """Return the ids of what a person says, up to where the reply begins; None without a chat template.
+
+        Raises:
+            BadRequestError: the template takes no single request of a user.
+        """
+        ...
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of ids, special tokens left out."""
         ...

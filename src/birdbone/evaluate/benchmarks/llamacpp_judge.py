@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from birdbone.evaluate.benchmarks.chat import render_request
 from birdbone.evaluate.benchmarks.judge import Continuation, Likelihood, Progress, cut_at
 from birdbone.evaluate.errors import BadRequestError, NonFiniteLogitsError
 from birdbone.models.llamacpp import LlamaCpp
@@ -47,6 +48,15 @@ class LlamaCppJudge:
     def encode(self, text: str, *, add_special: bool | None = None) -> list[int]:
         """Return the ids of a text by llama.cpp's own tokenizer."""
         return self.engine.tokenize(text, add_special=add_special is not False)
+
+    def encode_chat(self, request: str) -> list[int] | None:
+        """Return the ids of a request in the file's chat template, or None. Raises BadRequestError as `Judge` says."""
+        template = self.engine.chat_template
+        if template is None:
+            return None
+        begin, end = (self.engine.token_text(token) for token in (self.engine.beginning_token, self.engine.end_token))
+        text = render_request(template, request, begin=begin, end=end)
+        return self.engine.tokenize(text, parse_special=True)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of ids."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from birdbone.evaluate.benchmarks.chat import template_faults_named, user_says
 from birdbone.evaluate.errors import BadRequestError
 
 
@@ -32,6 +33,18 @@ class Vocabulary:
         """Return the ids of a text."""
         options = {} if add_special is None else {"add_special_tokens": add_special}
         return [int(token) for token in self.tokenizer.encode(text, **options)]
+
+    def encode_chat(self, request: str) -> list[int] | None:
+        """Return the ids of a request in the tokenizer's chat template, or None.
+
+        Raises:
+            BadRequestError: the template takes no single request of a user.
+        """
+        if self.tokenizer.chat_template is None:
+            return None
+        with template_faults_named():
+            text = self.tokenizer.apply_chat_template(user_says(request), add_generation_prompt=True, tokenize=False)
+        return self.encode(str(text), add_special=False)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of ids, special tokens left out."""

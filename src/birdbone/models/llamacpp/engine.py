@@ -87,6 +87,19 @@ class LlamaCpp:
         """The token that ends a text, or None."""
         return _known(self._call("llama_vocab_eos", self._vocabulary))
 
+    @property
+    def chat_template(self) -> str | None:
+        """The file's chat template in Jinja, or None."""
+        template = self._call("llama_model_chat_template", self._model, None)
+        return None if template is None else str(template.decode("utf-8", errors="replace"))
+
+    def token_text(self, token: int | None) -> str:
+        """Return a token as the file writes it, control tokens too; empty for None."""
+        if token is None:
+            return ""
+        text: bytes = self._call("llama_vocab_get_text", self._vocabulary, token)
+        return text.decode("utf-8", errors="replace")
+
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """Return the text of ids, special tokens left out; bytes that are no UTF-8 become U+FFFD."""
         ids = (ctypes.c_int32 * max(1, len(token_ids)))(*token_ids)
