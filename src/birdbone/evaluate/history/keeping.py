@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,8 +12,35 @@ from birdbone.core import Measurement
 from birdbone.core.digest import digest_json
 from birdbone.evaluate.benchmarks.results import BenchmarkResult
 from birdbone.evaluate.benchmarks.standing import measurement_of, standing_of
+from birdbone.evaluate.history.environment import describe_environment
 from birdbone.evaluate.history.records import Asked, Environment, Evidence, Record, Subject
 from birdbone.evaluate.history.store import History
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Keeps the results of one model as they come, those of the cache too. The environment is described once."""
+
+    history: History
+    subject: Subject
+    dtype: str | None = None
+    """Number format of the computation."""
+    num_threads: int | None = None
+    """CPU threads of the computation."""
+    _environment: Environment | None = field(default=None, init=False)
+    _asked: set[str] = field(default_factory=set, init=False)
+
+    def keep_asked(self, result: BenchmarkResult) -> None:
+        """Record a result that was measured just now."""
+        if self._environment is None:
+            self._environment = describe_environment(num_threads=self.num_threads, dtype=self.dtype)
+        keep_asked(self.history, result, subject=self.subject, environment=self._environment)
+        self._asked.add(result.benchmark)
+
+    def keep_known(self, result: BenchmarkResult) -> None:
+        """Record a result that the cache held; one that was recorded as asked already is left alone."""
+        if result.benchmark not in self._asked:
+            keep_known(self.history, result, subject=self.subject)
 
 
 def keep_asked(
