@@ -160,7 +160,7 @@ def test_versions_that_differ_by_more_than_their_intervals_make_points_alike():
 
 def test_what_is_no_series_is_refused():
     values = list(range(8))
-    for errors in ([0.0] * 8, [-1.0] * 8, [np.nan] * 8):
+    for errors in ([0.0] * 8, [-1.0] * 8, [np.nan] * 8, [1.0] * 7):
         with pytest.raises(BadScoresError):
             find_changes(values, errors, generator=draw())
     with pytest.raises(BadScoresError):

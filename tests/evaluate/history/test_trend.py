@@ -103,9 +103,13 @@ def test_figures_that_versions_carry_make_a_trend(history):
         figure = Measurement(name="perplexity", value=value, unit="1", method="windows", artefact=artefact(number))
         rows = (figure.model_dump(mode="json"), {"name": "no measurement"})
         return Version(
-            artefact=artefact(number), parents=(), author="a", time=DAY + dt.timedelta(days=number), message="wave\n\nlong",
+            artefact=artefact(number),
+            parents=(),
+            author="a",
+            time=DAY + dt.timedelta(days=number),
+            message="wave\n\nlong",
             measurements=rows,
-        )  # fmt: skip
+        )
 
     values = [20.0, 20.1, 19.9, 20.0, 23.0, 23.1, 22.9, 23.0]
     (trend,) = trends_of(points_of_versions([version(number, value) for number, value in enumerate(values)]))

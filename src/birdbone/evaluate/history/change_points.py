@@ -26,7 +26,8 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit  # type: ignore[import-untyped]
+from scipy.optimize import brentq  # type: ignore[import-untyped]
+from scipy.special import gammainc, gammaincinv, stdtrit  # type: ignore[import-untyped]
 
 from birdbone.evaluate.errors import BadScoresError, BadSettingError, TooFewVersionsError
 from birdbone.evaluate.statistics.bootstrap import CONFIDENCE
@@ -125,7 +126,7 @@ def find_changes(
     if len(values_N) < MIN_POINTS:
         message = f"{len(values_N)} versions are too few to look for a change in; at least {MIN_POINTS} are needed."
         raise TooFewVersionsError(message, num_versions=len(values_N), needed=MIN_POINTS)
-    known_N = None if errors is None else _read_errors(errors)[-MAX_POINTS:]
+    known_N = None if errors is None else _read_errors(errors, np.size(values))[-MAX_POINTS:]
     if np.ptp(values_N) == 0:
         return Changes(changes=(), p_value=1.0, num_points=len(values_N))
     variances_N = noise_variances(values_N, known_N)
@@ -202,22 +203,33 @@ def calibrate(variances_N: Floats, *, generator: np.random.Generator, num_draws:
 def noise_variances(values_N: Floats, errors_N: Floats | None) -> Floats:
     """Return the noise of each point up to a common factor: its own, and what versions differ by beyond that.
 
-    Without errors all points are alike. Source: DerSimonian and Laird 1986, Controlled Clinical Trials 7(3), for the
-    idea; differs: the excess is taken from neighbours' differences, whose largest are left out.
+    Without errors all points are alike. The excess is the one at which the mean square of neighbours' differences, over
+    what their variances say, is what it should be; the largest are left out of both (the square of a normal variable is
+    gamma-distributed with the shape 1/2, and its mean below a quantile with the shape 3/2).
+    Source: Paule and Mandel 1982, Journal of Research of the National Bureau of Standards 87(5). Differs: differences of
+    neighbours in place of those from the mean, which a change of level would move.
     """
     if errors_N is None:
         return np.ones_like(values_N)
-    own_D = errors_N[1:] ** 2 + errors_N[:-1] ** 2
-    excess_D = np.sort((np.diff(values_N) ** 2 - own_D) / 2)[: _num_kept(len(own_D))]
-    variances_N: Floats = errors_N**2 + max(0.0, float(excess_D.mean()))
+    squares_D = np.diff(values_N) ** 2
+
+    def too_large(excess: float) -> float:
+        variances_N = errors_N**2 + excess
+        return float(_trimmed_scale(values_N[None], variances_N)[0]) - expected
+
+    share = _num_kept(len(squares_D)) / len(squares_D)
+    expected = float(gammainc(1.5, gammaincinv(0.5, share))) / share
+    most = float(squares_D.max()) / expected
+    excess = 0.0 if too_large(0.0) <= 0 else float(brentq(too_large, 0.0, most))
+    variances_N: Floats = errors_N**2 + excess
     return variances_N
 
 
-def _read_errors(errors: ArrayLike) -> Floats:
+def _read_errors(errors: ArrayLike, num_points: int) -> Floats:
     errors_N = np.asarray(errors, dtype=np.float64)
     is_known_N = ~np.isnan(errors_N)
-    if not is_known_N.any() or not (errors_N[is_known_N] > 0).all():
-        raise BadScoresError("Standard errors above 0 were expected, NaN where one is not known.")
+    if errors_N.shape != (num_points,) or not is_known_N.any() or not (errors_N[is_known_N] > 0).all():
+        raise BadScoresError("A standard error above 0 was expected for each point, NaN where it is not known.")
     return np.where(is_known_N, errors_N, errors_N[is_known_N].max())
 
 
