@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import birdbone
@@ -41,6 +41,7 @@ def test_a_record_says_who_what_when_and_by_what_code(history: History) -> None:
     assert history.result_of(found) == result
 
 
+@settings(max_examples=15)
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(0, 2**40), st.text(max_size=20))
 def test_writing_and_reading_a_record_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, scores: list[bool], microseconds: int, model: str

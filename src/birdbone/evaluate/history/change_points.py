@@ -38,7 +38,7 @@ MIN_POINTS = 6
 MAX_POINTS = 100
 """Of a longer series the newest so many are looked at."""
 MIN_STRETCH = 2
-"""Points of the shortest stretch: one odd point is no change of level."""
+"""Points of the shortest stretch: a level needs more than one."""
 LEVEL = 0.05
 """How often a change may be found in a series without any."""
 
@@ -206,8 +206,8 @@ def noise_variances(values_N: Floats, errors_N: Floats | None) -> Floats:
     Without errors all points are alike. The excess is the one at which the mean square of neighbours' differences, over
     what their variances say, is what it should be; the largest are left out of both (the square of a normal variable is
     gamma-distributed with the shape 1/2, and its mean below a quantile with the shape 3/2).
-    Source: Paule and Mandel 1982, Journal of Research of the National Bureau of Standards 87(5). Differs: differences of
-    neighbours in place of those from the mean, which a change of level would move.
+    Source: Paule and Mandel 1982, Journal of Research of the National Bureau of Standards 87(5). Differs: neighbours'
+    differences in place of those from the mean, which a change of level would move.
     """
     if errors_N is None:
         return np.ones_like(values_N)
