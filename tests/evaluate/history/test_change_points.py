@@ -14,7 +14,6 @@ from birdbone.evaluate.history.change_points import (
     MAX_POINTS,
     MIN_POINTS,
     MIN_STRETCH,
-    calibrate,
     find_changes,
     noise_variances,
     pelt,
@@ -107,11 +106,11 @@ def test_a_step_within_the_intervals_of_its_points_is_no_change():
     assert not find_changes(values, [0.05] * 10, generator=draw()).changes
 
 
-def test_a_point_that_is_known_badly_moves_nothing():
-    values = np.array([0.50, 0.51, 0.49, 0.50, 0.52, 0.49, 0.20, 0.22, 0.50, 0.51, 0.49, 0.51])
+def test_points_that_are_known_badly_move_nothing():
+    values = np.array([0.50, 0.51, 0.49, 0.50, 0.52, 0.49, 0.51, 0.50, 0.31, 0.29, 0.30, 0.32])
     errors = np.full(12, 0.01)
-    assert find_changes(values, errors, generator=draw()).changes
-    errors[6:8] = 0.3
+    assert [change.place for change in find_changes(values, errors, generator=draw()).changes] == [8]
+    errors[8:] = 0.3
     assert not find_changes(values, errors, generator=draw()).changes
 
 
@@ -127,24 +126,21 @@ def test_a_point_without_an_interval_counts_as_the_least_known():
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_is_seldom_taken_for_a_change(seed):
     num_points, num_series = 12, 200
-    null = calibrate(np.ones(num_points), generator=draw(100 + seed))
     series = draw(seed).normal(5, 2, (num_series, num_points))
-    alarms = sum(bool(find_changes(row, generator=draw(), calibration=null).changes) for row in series)
+    alarms = sum(bool(find_changes(row, generator=draw()).changes) for row in series)
     assert alarms <= 20  # of 200 at 5 %: more has a chance under one in a thousand
 
 
 def test_a_change_and_a_small_p_value_come_together():
-    null = calibrate(np.ones(10), generator=draw())
-    for seed in range(60):
+    for seed in range(40):
         values = draw(seed).normal(0, 1, 10) + np.where(np.arange(10) < 5, 0, 1.7)
-        found = find_changes(values, generator=draw(), calibration=null)
+        found = find_changes(values, generator=draw())
         assert bool(found.changes) == (found.p_value <= 0.05)
 
 
 def test_of_a_long_series_the_newest_are_looked_at():
     values = np.concatenate([draw(5).normal(0, 1, MAX_POINTS), draw(6).normal(30, 1, MAX_POINTS)])
-    null = calibrate(np.ones(MAX_POINTS), generator=draw(), num_draws=199)
-    found = find_changes(values, generator=draw(), calibration=null)
+    found = find_changes(values, generator=draw())
     assert (found.changes, found.num_points) == ((), MAX_POINTS)
 
 
@@ -164,5 +160,3 @@ def test_what_is_no_series_is_refused():
         find_changes([*values, np.nan], generator=draw())
     with pytest.raises(BadSettingError):
         find_changes(values, generator=draw(), level=0.0)
-    with pytest.raises(BadSettingError):
-        find_changes(values, generator=draw(), calibration=calibrate(np.ones(6), generator=draw()))

@@ -1,22 +1,22 @@
-"""Where the level of a series changed, and whether it did. Pure. Shapes: N points, D differences, R draws.
+"""Where the level of a series changed, and whether it did. Pure. Shapes: N points, R series.
 
 Theory of operation. Each point is a level plus noise; the level stays the same but for a few changes. The cost of a
 stretch is the sum of its squared errors around its own mean, each over the variance of its point. With C_0 the cost of
 the whole and C_k that of the best cut into k + 1 stretches, the strength of what was seen is
 
-    T = max over k of (C_0 - C_k) / (k * scale),
+    T = max over k of (C_0 - C_k) / (k * s_k),    s_k = C_k / (N - k - 1),
 
-how much a change explains, in units of the noise. The noise between versions is not known beforehand: `scale` is taken
-from neighbours' differences, whose largest are left out, since a change of level is one of them. It is never under what
-the points' own intervals say. How large T gets without any change is found by drawing series of noise with the same
-variances; that gives the p-value, and the penalty that PELT then finds all places with.
+how much each change explains, in units of what is left. What is left is never taken to be less than what the points'
+own intervals say. How large T gets without any change is found on the same series in random orders: every point's
+error is put in another's place, in units of its own noise. That holds for noise of any shape. Of fewer than ten points
+too few orders are different (of six points cut three and three, one order in ten gives the same cut, so no permutation
+test at 5 % can find it); there the series are drawn from normal noise, which means of many items nearly are. The
+strength that 5 % of such series reach, times s_k, is the penalty with which PELT finds all places.
 
-Permutations are the usual way to a p-value. Of six points cut three and three, one order in ten gives the same cut, so
-no permutation test at 5 % can ever find a change there; draws can. They take the noise for normal, which means of many
-items nearly are; `benchmarks/evaluate/bench_change_point.py` says what happens where it is not.
 Sources: Killick, Fearnhead and Eckley 2012, arXiv:1101.1438, section 3.1 and eq. 6 (PELT; symbols: F = F, C = cost,
-beta = penalty, K = 0); von Neumann 1941, Annals of Mathematical Statistics 12(4), for the noise out of differences.
-Differs: stretches have at least two points, so a point is dropped from the search `MIN_STRETCH` points later.
+beta = penalty, K = 0); differs: stretches have at least two points, so a point is dropped from the search that many
+points later. Matteson and James 2014, arXiv:1306.4933, section 3.2 (the permutation test of a change point).
+`benchmarks/evaluate/bench_change_point.py` measures false alarms, power and places.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq  # type: ignore[import-untyped]
-from scipy.special import gammainc, gammaincinv, stdtrit  # type: ignore[import-untyped]
+from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-from birdbone.evaluate.errors import BadScoresError, BadSettingError, TooFewVersionsError
+from birdbone.evaluate.errors import BadScoresError, TooFewVersionsError
 from birdbone.evaluate.statistics.bootstrap import CONFIDENCE
 from birdbone.evaluate.statistics.items import read_scores, require_share
 
@@ -44,9 +44,9 @@ LEVEL = 0.05
 
 Floats = NDArray[np.float64]
 
-_NUM_DRAWS = 1999
-_MAX_CHANGES = 3  # that the test looks for; PELT then finds any number
-_TRIMMED_SHARE = 1 / 6
+_NUM_SERIES = 999
+_MIN_PERMUTED = 10  # with 9 points, one order in 18 leaves the first two in front or puts them at the end
+_POINTS_A_CHANGE, _MAX_CHANGES = 12, 3  # that the test looks for; PELT then finds any number
 _MAX_COSTS_IN_MEMORY = 1_000_000
 
 
@@ -83,25 +83,8 @@ class Changes:
     """N, at most `MAX_POINTS`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """How strong a change noise alone pretends, for points of given variances. Made by `calibrate`."""
-
-    variances_N: Floats
-    """Of the points; only their ratios matter."""
-    strengths_R: Floats
-    """One a drawn series, ascending."""
-    mean_scale: float
-    """What neighbours' differences, without the largest, say of noise of variance 1."""
-
-
 def find_changes(
-    values: ArrayLike,
-    errors: ArrayLike | None = None,
-    *,
-    generator: np.random.Generator,
-    level: float = LEVEL,
-    calibration: Calibration | None = None,
+    values: ArrayLike, errors: ArrayLike | None = None, *, generator: np.random.Generator, level: float = LEVEL
 ) -> Changes:
     """Return the changes of level in a series, and the p-value of there being none.
 
@@ -110,42 +93,40 @@ def find_changes(
             these.
         errors: standard error of each, above 0, NaN where it is not known (it then counts as the largest that is);
             None where none is known.
-        generator: of the draws.
+        generator: of the random orders.
         level: false alarms allowed.
-        calibration: of points with the same variances, where many series share it; drawn here unless given.
 
     Raises:
         TooFewVersionsError: N is under `MIN_POINTS`.
         BadScoresError: a value is not finite, or an error is not above 0.
-        BadSettingError: `level` is no share, or `calibration` is for another N.
+        BadSettingError: `level` is no share.
 
     Memory stays bounded for any N.
     """
     require_share("level", level)
     values_N = read_scores(values)[-MAX_POINTS:]
-    if len(values_N) < MIN_POINTS:
-        message = f"{len(values_N)} versions are too few to look for a change in; at least {MIN_POINTS} are needed."
-        raise TooFewVersionsError(message, num_versions=len(values_N), needed=MIN_POINTS)
+    num_points = len(values_N)
+    if num_points < MIN_POINTS:
+        message = f"{num_points} versions are too few to look for a change in; at least {MIN_POINTS} are needed."
+        raise TooFewVersionsError(message, num_versions=num_points, needed=MIN_POINTS)
     known_N = None if errors is None else _read_errors(errors, np.size(values))[-MAX_POINTS:]
     if np.ptp(values_N) == 0:
-        return Changes(changes=(), p_value=1.0, num_points=len(values_N))
+        return Changes(changes=(), p_value=1.0, num_points=num_points)
     variances_N = noise_variances(values_N, known_N)
-    null = calibration or calibrate(variances_N, generator=generator)
-    if len(null.variances_N) != len(values_N):
-        raise BadSettingError(f"The calibration is for {len(null.variances_N)} points; there are {len(values_N)}.")
-    scale = _scale_of(values_N, variances_N, known_N, null)
-    strength = float(_gains(values_N[None], variances_N)[0])
-    strength = strength / scale if scale > 0 else (np.inf if strength > 0 else 0.0)
-    num_draws = len(null.strengths_R)
-    num_stronger = num_draws - int(np.searchsorted(null.strengths_R, strength, side="left"))
-    p_value = (1 + num_stronger) / (1 + num_draws)
+    floor = 0.0 if known_N is None else float(np.max(known_N**2 / variances_N))
+    strength, scale = _strengths(values_N[None], variances_N, floor=floor)
+    null_R = np.sort(_without_change(values_N, variances_N, generator))
+    num_stronger = len(null_R) - int(np.searchsorted(null_R, strength[0] * (1 - 1e-9), side="left"))
+    p_value = (1 + num_stronger) / (1 + len(null_R))
     if p_value > level:
-        return Changes(changes=(), p_value=p_value, num_points=len(values_N))
-    threshold = float(null.strengths_R[-max(1, int(level * (1 + num_draws)))])
-    # Figures without any noise, such as sizes, have a scale of 0: then whatever differs is a change.
-    penalty = max(threshold * scale, 1e-9 * float(np.sum((values_N - values_N.mean()) ** 2 / variances_N)))
-    places = pelt(values_N, variances_N, penalty=penalty)
-    return Changes(changes=_describe(values_N, scale * variances_N, places), p_value=p_value, num_points=len(values_N))
+        return Changes(changes=(), p_value=p_value, num_points=num_points)
+    threshold = float(null_R[-max(1, int(level * (1 + len(null_R))))])
+    # Figures without any noise, such as sizes, leave nothing: then whatever differs is a change.
+    least = 1e-9 * float(np.sum((values_N - values_N.mean()) ** 2 / variances_N))
+    places = pelt(values_N, variances_N, penalty=max(threshold * float(scale[0]), least))
+    return Changes(
+        changes=_describe(values_N, float(scale[0]) * variances_N, places), p_value=p_value, num_points=num_points
+    )
 
 
 def pelt(values_N: Floats, variances_N: Floats, *, penalty: float) -> tuple[int, ...]:
@@ -185,44 +166,41 @@ def pelt(values_N: Floats, variances_N: Floats, *, penalty: float) -> tuple[int,
     return tuple(reversed(places))
 
 
-def calibrate(variances_N: Floats, *, generator: np.random.Generator, num_draws: int = _NUM_DRAWS) -> Calibration:
-    """Return how strong a change looks in `num_draws` series of normal noise with these variances."""
-    rows = max(1, _MAX_COSTS_IN_MEMORY // (len(variances_N) + 1) ** 2)
-    gains, scales = [], []
-    for begin in range(0, num_draws, rows):
-        shape = (min(rows, num_draws - begin), len(variances_N))
-        values_RN = generator.standard_normal(shape) * np.sqrt(variances_N)
-        gains.append(_gains(values_RN, variances_N))
-        scales.append(_trimmed_scale(values_RN, variances_N))
-    gains_R, scales_R = np.concatenate(gains), np.concatenate(scales)
-    mean_scale = float(scales_R.mean())
-    strengths_R = np.sort(gains_R * mean_scale / scales_R)
-    return Calibration(variances_N=variances_N, strengths_R=strengths_R, mean_scale=mean_scale)
-
-
 def noise_variances(values_N: Floats, errors_N: Floats | None) -> Floats:
     """Return the noise of each point up to a common factor: its own, and what versions differ by beyond that.
 
-    Without errors all points are alike. The excess is the one at which the mean square of neighbours' differences, over
-    what their variances say, is what it should be; the largest are left out of both (the square of a normal variable is
-    gamma-distributed with the shape 1/2, and its mean below a quantile with the shape 3/2).
-    Source: Paule and Mandel 1982, Journal of Research of the National Bureau of Standards 87(5). Differs: neighbours'
-    differences in place of those from the mean, which a change of level would move.
+    Without errors all points are alike. A change of level counts as a difference of versions here; that makes points
+    more alike than they are, and nothing else.
+    Source: Paule and Mandel 1982, Journal of Research of the National Bureau of Standards 87(5), pages 377 to 385.
     """
     if errors_N is None:
         return np.ones_like(values_N)
-    squares_D = np.diff(values_N) ** 2
 
     def too_large(excess: float) -> float:
-        variances_N = errors_N**2 + excess
-        return float(_trimmed_scale(values_N[None], variances_N)[0]) - expected
+        weights_N = 1 / (errors_N**2 + excess)
+        mean = np.average(values_N, weights=weights_N)
+        return float(np.sum(weights_N * (values_N - mean) ** 2)) - (len(values_N) - 1)
 
-    share = _num_kept(len(squares_D)) / len(squares_D)
-    expected = float(gammainc(1.5, gammaincinv(0.5, share))) / share
-    most = float(squares_D.max()) / expected
+    most = float(np.sum((values_N - values_N.mean()) ** 2))
     excess = 0.0 if too_large(0.0) <= 0 else float(brentq(too_large, 0.0, most))
     variances_N: Floats = errors_N**2 + excess
     return variances_N
+
+
+def _without_change(values_N: Floats, variances_N: Floats, generator: np.random.Generator) -> Floats:
+    """Return the strength of what looks like a change in series that have none, (R,)."""
+    num_points = len(values_N)
+    errors_N = (values_N - np.average(values_N, weights=1 / variances_N)) / np.sqrt(variances_N)
+    rows = max(1, _MAX_COSTS_IN_MEMORY // (num_points + 1) ** 2)
+    strengths = []
+    for begin in range(0, _NUM_SERIES, rows):
+        shape = (min(rows, _NUM_SERIES - begin), num_points)
+        if num_points < _MIN_PERMUTED:
+            noise_RN = generator.standard_normal(shape)
+        else:
+            noise_RN = generator.permuted(np.broadcast_to(errors_N, shape), axis=1)
+        strengths.append(_strengths(noise_RN * np.sqrt(variances_N), variances_N, floor=0.0)[0])
+    return np.concatenate(strengths)
 
 
 def _read_errors(errors: ArrayLike, num_points: int) -> Floats:
@@ -231,23 +209,6 @@ def _read_errors(errors: ArrayLike, num_points: int) -> Floats:
     if errors_N.shape != (num_points,) or not is_known_N.any() or not (errors_N[is_known_N] > 0).all():
         raise BadScoresError("A standard error above 0 was expected for each point, NaN where it is not known.")
     return np.where(is_known_N, errors_N, errors_N[is_known_N].max())
-
-
-def _scale_of(values_N: Floats, variances_N: Floats, errors_N: Floats | None, null: Calibration) -> float:
-    """Return the factor from `variances_N` to the noise: as the series shows it, and not under the points' own."""
-    seen = float(_trimmed_scale(values_N[None], variances_N)[0]) / null.mean_scale
-    return seen if errors_N is None else max(seen, float(np.max(errors_N**2 / variances_N)))
-
-
-def _trimmed_scale(values_RN: Floats, variances_N: Floats) -> Floats:
-    """Return the mean square of neighbours' differences over its expectation, the largest left out, (R,)."""
-    squares_RD = np.diff(values_RN, axis=1) ** 2 / (variances_N[1:] + variances_N[:-1])
-    means_R: Floats = np.sort(squares_RD, axis=1)[:, : _num_kept(squares_RD.shape[1])].mean(axis=1)
-    return means_R
-
-
-def _num_kept(num_differences: int) -> int:
-    return num_differences - int(np.ceil(_TRIMMED_SHARE * num_differences))
 
 
 def _costs(values_RN: Floats, variances_N: Floats) -> Floats:
@@ -266,16 +227,26 @@ def _costs(values_RN: Floats, variances_N: Floats) -> Floats:
     return costs
 
 
-def _gains(values_RN: Floats, variances_N: Floats) -> Floats:
-    """Return how much the best cuts explain, each cut's share of it, for the best number of cuts, (R,)."""
+def _strengths(values_RN: Floats, variances_N: Floats, *, floor: float) -> tuple[Floats, Floats]:
+    """Return how much each cut of the best cuts explains, in units of what is left, and what is left, (R,) each.
+
+    Args:
+        floor: what is left is not taken to be less, in units of `variances_N`.
+    """
+    num_points = len(variances_N)
     costs = _costs(values_RN, variances_N)
     reached = costs[:, 0, :]
     whole_R = reached[:, -1].copy()
-    gains_R = np.zeros(len(values_RN))
-    for num_cuts in range(1, min(_MAX_CHANGES, len(variances_N) // MIN_STRETCH - 1) + 1):
+    strengths_R, scales_R = np.full(len(values_RN), -1.0), np.zeros(len(values_RN))
+    for num_cuts in range(1, max(1, min(_MAX_CHANGES, num_points // _POINTS_A_CHANGE)) + 1):
         reached = (reached[:, :, None] + costs).min(axis=1)
-        gains_R = np.maximum(gains_R, (whole_R - reached[:, -1]) / num_cuts)
-    return gains_R
+        scale_R = np.maximum(reached[:, -1] / (num_points - num_cuts - 1), floor)
+        gain_R = (whole_R - reached[:, -1]) / num_cuts
+        strength_R = np.divide(gain_R, scale_R, out=np.where(gain_R > 0, np.inf, 0.0), where=scale_R > 0)
+        is_better_R = strength_R > strengths_R
+        strengths_R = np.where(is_better_R, strength_R, strengths_R)
+        scales_R = np.where(is_better_R, scale_R, scales_R)
+    return strengths_R, scales_R
 
 
 def _describe(values_N: Floats, variances_N: Floats, places: tuple[int, ...]) -> tuple[Change, ...]:
