@@ -16,7 +16,7 @@ from birdbone.evaluate.history import wording
 from birdbone.evaluate.history.board import Board
 from birdbone.evaluate.statistics.retention import Retention
 
-_WIDTH, _PAD = 320.0, 24.0
+_WIDTH, _PAD = 260.0, 20.0
 _MIN_REACH = 0.05
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
 _MAX_TICKS_A_SIDE = 3
