@@ -1,6 +1,6 @@
 """How often a change of level is found where there is none, how often where there is one, and whether in its place.
 
-Question: in series of versions without any change, is a change found in at most 5 %; and is a shift of two standard
+Question: in series of versions without any change, is a change found in at most 5 % (the test itself is held at 4 %); and is a shift of two standard
 deviations found among 20 versions?
 Method: 1,000 series of each kind. Nulls of 20 points: normal noise; accuracies of 200 items with Wilson's intervals;
 accuracies of 50 to 2,000 items by turns, so that points are known unequally well; versions that differ by 3 points of

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdbone.evaluate.benchmarks.comparison import compare
@@ -60,6 +60,7 @@ def intervals():
     return st.lists(pair.map(lambda ends: Ends(*ends)), min_size=1, max_size=12)
 
 
+@settings(max_examples=30)
 @given(intervals())
 def test_who_ranks_lower_is_surely_worse_and_the_best_rank_is_one(figures):
     ranks = ranks_of(figures)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from birdbone.evaluate.errors import BadScoresError, BadSettingError, TooFewVersionsError
 from birdbone.evaluate.history.change_points import (
+    LEVEL,
     MAX_POINTS,
     MIN_POINTS,
     MIN_STRETCH,
@@ -45,7 +46,7 @@ def all_cuts(num_points):
                 yield places
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(points_, st.data())
 def test_pelt_is_the_best_of_all_cuts(points, data):
     values = np.array(points, dtype=float)
@@ -58,12 +59,13 @@ def test_pelt_is_the_best_of_all_cuts(points, data):
     assert total_cost(values, 1 / variances, found, penalty) == pytest.approx(best, abs=1e-9)
 
 
+@settings(max_examples=40)
 @given(points_, st.integers(-1000, 1000), st.sampled_from([0.001, 1.0, 500.0]))
-def test_places_do_not_depend_on_where_zero_is_and_on_the_unit(points, shift, unit):
-    values = np.array(points, dtype=float)
-    ones = np.ones(len(values))
+def test_the_best_cut_does_not_depend_on_where_zero_is_and_on_the_unit(points, shift, unit):
+    values, ones = np.array(points, dtype=float), np.ones(len(points))
     places = pelt(values, ones, penalty=7.3)
-    assert pelt((values + shift) * unit, ones * unit**2, penalty=7.3) == places
+    moved = pelt((values + shift) * unit, ones * unit**2, penalty=7.3)  # of equal cuts it may be another
+    assert total_cost(values, ones, moved, 7.3) == pytest.approx(total_cost(values, ones, places, 7.3), abs=1e-6)
 
 
 def test_a_step_worked_by_hand_is_found_with_its_levels():
@@ -73,7 +75,7 @@ def test_a_step_worked_by_hand_is_found_with_its_levels():
     assert (change.place, change.before, change.after) == (4, pytest.approx(10.0), pytest.approx(14.0))
     assert change.size == pytest.approx(4.0)
     assert change.low < change.size < change.high
-    assert found.p_value <= 0.05
+    assert found.p_value <= LEVEL
 
 
 def test_six_versions_are_enough_for_a_clear_step_and_five_are_too_few():
@@ -123,19 +125,17 @@ def test_a_point_without_an_interval_counts_as_the_least_known():
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_noise_is_seldom_taken_for_a_change(seed):
-    num_points, num_series = 12, 200
-    series = draw(seed).normal(5, 2, (num_series, num_points))
+def test_noise_is_seldom_taken_for_a_change():
+    series = draw(1).normal(5, 2, (150, 12))
     alarms = sum(bool(find_changes(row, generator=draw()).changes) for row in series)
-    assert alarms <= 20  # of 200 at 5 %: more has a chance under one in a thousand
+    assert alarms <= 14  # of 150 at 4 %: more has a chance of one in a thousand
 
 
 def test_a_change_and_a_small_p_value_come_together():
-    for seed in range(40):
+    for seed in range(20):
         values = draw(seed).normal(0, 1, 10) + np.where(np.arange(10) < 5, 0, 1.7)
         found = find_changes(values, generator=draw())
-        assert bool(found.changes) == (found.p_value <= 0.05)
+        assert bool(found.changes) == (found.p_value <= LEVEL)
 
 
 def test_of_a_long_series_the_newest_are_looked_at():
