@@ -23,7 +23,11 @@ EvaluateError
 ├── MissingItemsError            evaluate.missing_items           a file of an audit that is not in the folder
 ├── NoSandboxError               evaluate.no_sandbox              a machine that cannot hold foreign code
 ├── SandboxBrokenError           evaluate.sandbox_broken          a sandbox that did not start
-└── BadTestError                 evaluate.bad_test                a task whose own prompt or test is not Python
+├── BadTestError                 evaluate.bad_test                a task whose own prompt or test is not Python
+├── UnknownRecordError           evaluate.unknown_record          a name that no record of a judgement has
+├── AmbiguousRecordError         evaluate.ambiguous_record        a beginning that several records have
+├── CorruptRecordError           evaluate.corrupt_record          a record or result that was changed or lost
+└── TooFewVersionsError          evaluate.too_few_versions        too few figures to look for a change in
 ```
 """
 
@@ -202,3 +206,33 @@ class BadTestError(EvaluateError):
 
     code = "evaluate.bad_test"
     hint = "Fetch the benchmark again; its fields were cut or mixed up."
+
+
+class UnknownRecordError(EvaluateError):
+    """No record of a judgement has this id, and no model with a record this name."""
+
+    code = "evaluate.unknown_record"
+    kind: ErrorKind = "not_found"
+    hint = "`birdbone eval history` lists the records; `birdbone eval run` makes them."
+
+
+class AmbiguousRecordError(EvaluateError):
+    """Several records begin with the digits that were given."""
+
+    code = "evaluate.ambiguous_record"
+    hint = "Give more digits of the id."
+
+
+class CorruptRecordError(EvaluateError):
+    """A record of a judgement, or the result behind it, is not what its name says."""
+
+    code = "evaluate.corrupt_record"
+    kind: ErrorKind = "internal"
+    hint = "The file was changed or cut. Move it away, and ask the model again by `birdbone eval run --fresh`."
+
+
+class TooFewVersionsError(EvaluateError):
+    """A series of figures is too short to tell a change from noise."""
+
+    code = "evaluate.too_few_versions"
+    hint = "Judge more versions: a change can be looked for from six on."

@@ -14,12 +14,15 @@ from rich.table import Table
 from birdbone.cli.errors import UsageError
 from birdbone.cli.evaluate.bars import question_bar
 from birdbone.cli.evaluate.choices import one_of
+from birdbone.cli.evaluate.subjects import open_subject
 from birdbone.cli.output import new_table, talk
 from birdbone.cli.workspaces import open_workspace
 from birdbone.evaluate.benchmarks import BENCHMARKS, SUITES, BenchmarkResult, Question, SuiteName
 from birdbone.evaluate.benchmarks.opening import Candidate, Dtype, Engine, Service, find_candidate, open_judge
 from birdbone.evaluate.benchmarks.running import run_questions
 from birdbone.evaluate.benchmarks.standing import standing_of
+from birdbone.evaluate.history import open_history
+from birdbone.evaluate.history.keeping import Keeper
 from birdbone.watch import choose_num_threads
 
 KEY_VARIABLE = "BIRDBONE_ENDPOINT_KEY"
@@ -61,21 +64,24 @@ def ask_model(model: str, asked: Asked, on: On) -> Iterator[BenchmarkResult]:
         ModelError, EvaluateError: the model, the items, or the asking.
     """
     questions = _questions(asked)
-    candidate = find_judged(model, on)
-    threads = on.threads or choose_num_threads()
-    talk(f"{candidate.name} in {candidate.engine}, {threads} thread(s)")
-    is_kept = isinstance(candidate, Candidate)  # what runs behind a service may change
-    with ExitStack() as stack:
-        yield from run_questions(
+    with open_subject(model, lambda spec: find_judged(spec, on)) as (candidate, subject), ExitStack() as stack:
+        folder, threads = open_workspace().folder, on.threads or choose_num_threads()
+        talk(f"{subject.model} in {candidate.engine}, {threads} thread(s)")
+        is_kept = isinstance(candidate, Candidate)  # what runs behind a service may change
+        keeper = Keeper(open_history(folder), subject, dtype=_dtype(candidate), num_threads=threads)
+        for result in run_questions(
             lambda: stack.enter_context(open_judge(candidate, num_threads=threads)),
             questions,
             artefact=candidate.artefact,
             engine=candidate.settings,
             items_folder=asked.items,
-            cache=open_workspace().folder / "evaluations" if is_kept else None,
+            cache=folder / "evaluations" if is_kept else None,
             is_fresh=asked.is_fresh,
             progress=question_bar,
-        )
+            on_asked=keeper.keep_asked,
+        ):
+            keeper.keep_known(result)
+            yield result
 
 
 def find_judged(model: str, on: On) -> Candidate | Service:
@@ -125,6 +131,11 @@ def results_table(results: list[BenchmarkResult]) -> Table:
 def percent(share: float) -> str:
     """Return a share for people."""
     return f"{100 * share:.1f} %"
+
+
+def _dtype(candidate: Candidate | Service) -> str | None:
+    """Return the number format of the computation, where it is ours to choose."""
+    return candidate.dtype if isinstance(candidate, Candidate) and candidate.engine == "torch" else None
 
 
 def _questions(asked: Asked) -> tuple[Question, ...]:

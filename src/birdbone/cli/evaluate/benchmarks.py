@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,9 @@ def compare(
     engine: options.EngineName = None,
     dtype: options.DtypeName = "auto",
     threads: options.Threads = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also draw the differences as one page of HTML.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Put models side by side on benchmarks, item by item."""
@@ -65,10 +69,13 @@ def compare(
         raise UsageError("Name a baseline and at least one candidate.")
     asked = asking.Asked(suite=suite, only=tuple(only or ()), limit=limit, items=items)
     found = siding.compare_models(models, asked, asking.On(engine=engine, dtype=dtype, threads=threads))
+    if page is not None:
+        siding.write_page(found, page)
+        output.talk(f"drawn in {page}")
     if as_json:
-        output.print_json(found)
+        output.print_json(found.to_json())
     else:
-        for row in found:
+        for row in found.to_json():
             output.print_table(siding.comparison_table(row))
 
 

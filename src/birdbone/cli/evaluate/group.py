@@ -9,6 +9,7 @@ from birdbone.cli.evaluate.benchmarks import compare, list_benchmarks, run
 from birdbone.cli.evaluate.checks import check
 from birdbone.cli.evaluate.gates import gate, override
 from birdbone.cli.evaluate.watch import watch
+from birdbone.cli.evaluate.records import board, export, history
 
 evaluate = typer.Typer(
     help="Judge a model by benchmarks, checks and gates, in the engine that runs it.",
@@ -25,3 +26,6 @@ evaluate.command()(fairness)
 evaluate.command()(safety)
 evaluate.command("list")(list_benchmarks)
 evaluate.command()(watch)
+evaluate.command()(history)
+evaluate.command()(board)
+evaluate.command()(export)

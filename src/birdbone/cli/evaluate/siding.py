@@ -3,32 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from birdbone.cli.evaluate.asking import Asked, On, ask_model, percent
 from birdbone.cli.output import new_table
+from birdbone.core import write_atomically
 from birdbone.evaluate.benchmarks.comparison import MARGIN, compare
+from birdbone.evaluate.history.pages import ComparedCandidate, render_comparison
 
 
-def compare_models(models: Sequence[str], asked: Asked, on: On) -> list[dict[str, Any]]:
-    """Return each candidate (all but the first) beside the baseline (the first), as plain data.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """A baseline, and each candidate beside it."""
+
+    baseline: str
+    candidates: tuple[ComparedCandidate, ...]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return each candidate beside the baseline as plain data."""
+        return [
+            {
+                "baseline": self.baseline,
+                "candidate": candidate.name,
+                "benchmarks": [asdict(row) | {"margin": MARGIN} for row in candidate.comparisons],
+            }
+            for candidate in self.candidates
+        ]
+
+
+def compare_models(models: Sequence[str], asked: Asked, on: On) -> Sides:
+    """Return each candidate (all but the first) beside the baseline (the first).
 
     Raises:
         UnpairedError: they were not asked the same.
         and what `ask_model` does.
     """
     baseline, *others = ((model, list(ask_model(model, asked, on))) for model in models)
-    return [
-        {
-            "baseline": baseline[0],
-            "candidate": name,
-            "benchmarks": [asdict(row) | {"margin": MARGIN} for row in compare(results, baseline[1])],
-        }
-        for name, results in others
-    ]
+    return Sides(
+        baseline=baseline[0],
+        candidates=tuple(
+            ComparedCandidate(name=name, comparisons=compare(results, baseline[1])) for name, results in others
+        ),
+    )
+
+
+def write_page(sides: Sides, path: Path) -> None:
+    """Write the comparison as one page, whole or not at all."""
+    with write_atomically(path) as stream:
+        stream.write(render_comparison(sides.baseline, sides.candidates).encode())
 
 
 def comparison_table(found: Mapping[str, Any]) -> Table:

@@ -31,6 +31,7 @@ def run_questions(
     cache: Path | None,
     is_fresh: bool = False,
     progress: Callable[[str], AbstractContextManager[Progress | None]] = lambda _: nullcontext(),
+    on_asked: Callable[[BenchmarkResult], None] = lambda _: None,
 ) -> Iterator[BenchmarkResult]:
     """Yield the result of each question, in order; the judge is opened when the first is not in the cache.
 
@@ -42,6 +43,7 @@ def run_questions(
         cache: folder of results; None keeps nothing.
         is_fresh: asks anew what the cache holds, and keeps the new answer.
         progress: gives for a benchmark's name a context in which somebody is told of it.
+        on_asked: told each result that was measured just now, before it is yielded; not what the cache held.
 
     Raises:
         MissingBenchmarkError, BadBenchmarkError: the items.
@@ -57,6 +59,7 @@ def run_questions(
                 known = _ask(judge, question, artefact, items_folder, source, tell)
             if path is not None:
                 write_json(path, known.model_dump(mode="json"))
+            on_asked(known)
         yield known
 
 
