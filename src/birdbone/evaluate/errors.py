@@ -20,7 +20,10 @@ EvaluateError
 ├── NoLogprobsError              evaluate.no_logprobs             an engine that tells no likelihood of each token
 ├── NoSandboxError               evaluate.no_sandbox              a machine that cannot hold foreign code
 ├── SandboxBrokenError           evaluate.sandbox_broken          a sandbox that did not start
-└── BadTestError                 evaluate.bad_test                a task whose own prompt or test is not Python
+├── BadTestError                 evaluate.bad_test                a task whose own prompt or test is not Python
+├── BadCostPlanError             evaluate.bad_cost_plan           numbers of turns or tokens that cannot be run
+├── WrongEngineError             evaluate.wrong_engine            an engine that does not run this kind of model
+└── CostWorkerError              evaluate.cost_worker             the process that held a model ended
 ```
 """
 
@@ -177,3 +180,25 @@ class BadTestError(EvaluateError):
 
     code = "evaluate.bad_test"
     hint = "Fetch the benchmark again; its fields were cut or mixed up."
+
+
+class BadCostPlanError(EvaluateError):
+    """A number of turns or tokens is not at least 1, or the prompts are longer than the model takes."""
+
+    code = "evaluate.bad_cost_plan"
+    hint = "Give whole numbers from 1 on: --prompt-tokens 32,128 --new-tokens 32 --repeats 7."
+
+
+class WrongEngineError(EvaluateError):
+    """The engine does not run a model of this kind."""
+
+    code = "evaluate.wrong_engine"
+    hint = "Export a GGUF file for llama.cpp, or measure the model in torch."
+
+
+class CostWorkerError(EvaluateError):
+    """The process that held a model while it was measured ended; the message has the end of what it wrote."""
+
+    code = "evaluate.cost_worker"
+    kind: ErrorKind = "internal"
+    hint = "The message says why; with a smaller plan it may work."

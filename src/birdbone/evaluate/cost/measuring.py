@@ -1,0 +1,231 @@
+"""Measuring the cost of models: what is asked of their workers, in which order, and the reports made of the answers.
+
+Theory of operation. Each model has a process of its own. First fresh processes load the models in turns; the last ones
+stay. Then every question goes round: model after model, who is first changing from round to round, so that what else
+the machine does falls on all alike and turn n of one stands beside turn n of the other. Memory is asked for before the
+probe and the profile, which take some of their own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from birdbone.evaluate.benchmarks.opening import Candidate
+from birdbone.evaluate.cost.child import Child, open_child
+from birdbone.evaluate.cost.counting import count_forward_flops, make_skeleton, model_shape
+from birdbone.evaluate.cost.figures import Figures, Taken, Weights
+from birdbone.evaluate.cost.flops import forward_flops
+from birdbone.evaluate.cost.results import CostPlan, CostReport, Load, MachineRates, Memory, Profile, Turn
+from birdbone.evaluate.cost.runners import gguf_file
+from birdbone.evaluate.cost.worker import Order, Surroundings
+from birdbone.evaluate.errors import BadCostPlanError
+from birdbone.models import ModelSource, find_source
+from birdbone.models.gguf import read_gguf_summary
+from birdbone.watch import describe_hardware
+
+Told = Callable[[int, int], None]
+"""Is told how many questions are answered, and of how many."""
+
+_PACKAGES = ("birdbone", "torch", "transformers", "xllamacpp", "gguf", "numpy")
+_ITEM_BYTES = {"float32": 4, "bfloat16": 2}
+_LLAMACPP_CACHE_BYTES = 2  # llama.cpp keeps keys and values in F16 unless it is told otherwise
+_GGUF_EMBEDDING, _GGUF_HEAD = "token_embd.weight", "output.weight"
+
+
+@dataclass(slots=True)
+class _Bench:
+    """One model while it is measured."""
+
+    candidate: Candidate
+    weights: Weights
+    order: Order
+    loads: list[Load] = field(default_factory=list)
+    prefills: dict[int, list[Turn]] = field(default_factory=dict)
+    decodes: list[Turn] = field(default_factory=list)
+
+
+def measure_costs(
+    candidates: Sequence[Candidate],
+    *,
+    num_threads: int,
+    plan: CostPlan | None = None,
+    told: Told = lambda _done, _total: None,
+) -> tuple[CostReport, ...]:
+    """Return the cost of each model, measured in turns.
+
+    Args:
+        candidates: models with their engines; several are held in memory at once.
+        num_threads: that each engine computes with.
+        plan: how much is run; None is the usual.
+        told: whom to tell of progress.
+
+    Raises:
+        BadCostPlanError: a prompt that is longer than what a model takes.
+        WrongEngineError: llama.cpp was asked for a model that is no GGUF file.
+        CostWorkerError: a process ended, or (with the code of what it raised) could not load or run its model.
+    """
+    plan = plan or CostPlan()
+    benches = [_bench(candidate, plan, num_threads) for candidate in candidates]
+    steps = _Steps(len(benches) * (plan.num_loads + (plan.num_warmups + plan.repeats) * (len(plan.prompt_tokens) + 1)))
+    for turn in range(plan.num_loads - 1):
+        for bench in _in_turn(benches, turn):
+            with open_child(bench.order) as child:
+                bench.loads.append(child.ask("load", Load))
+                told(*steps.next())
+    with ExitStack() as stack:
+        children = [stack.enter_context(open_child(bench.order)) for bench in benches]
+        pairs = list(zip(benches, children, strict=True))
+        for bench, child in pairs:
+            bench.loads.append(child.ask("load", Load))
+            told(*steps.next())
+        for _ in _rounds(pairs, plan):
+            told(*steps.next())
+        return tuple(_report(bench, child, plan, num_threads) for bench, child in pairs)
+
+
+def describe_weights(candidate: Candidate, plan: CostPlan) -> Weights:
+    """Return what is known of a model without running it: shapes, sizes, and FLOPs counted both ways.
+
+    Raises:
+        BadCostPlanError: a prompt that is longer than what the model takes.
+        UnsupportedArchitectureError: a family that is not known.
+    """
+    source = find_source(candidate.spec)
+    skeleton = make_skeleton(source)
+    shape = model_shape(skeleton)
+    if plan.num_ctx > shape.context_length + 1:
+        message = f"{candidate.name} takes {shape.context_length} tokens; the plan needs {plan.num_ctx - 1}."
+        raise BadCostPlanError(message, hint="Give shorter prompts or fewer new tokens.")
+    length, context = max(plan.prompt_tokens), plan.mean_context
+    is_checked = forward_flops(shape, length) == count_forward_flops(skeleton, length) and forward_flops(
+        shape, 1, num_cached=context
+    ) == count_forward_flops(skeleton, 1, num_cached=context)
+    if candidate.engine == "llama.cpp":
+        summary = read_gguf_summary(gguf_file(candidate.spec))
+        rows = {tensor.name: tensor.shape[0] for tensor in summary.tensors}
+        is_tied = _GGUF_HEAD not in rows
+        tensor_bytes: Mapping[str, int] = {tensor.name: tensor.size_bytes for tensor in summary.tensors}
+        lookup_rows: Mapping[str, int] = {} if is_tied else {_GGUF_EMBEDDING: rows[_GGUF_EMBEDDING]}
+        value_bytes = _LLAMACPP_CACHE_BYTES
+    else:
+        value_bytes = _ITEM_BYTES[candidate.dtype]
+        tensor_bytes = {name: value_bytes * count for name, count in shape.weight_counts.items()}
+        lookup_rows = shape.lookup_rows
+    return Weights(
+        shape=shape,
+        size_bytes=sum(path.stat().st_size for path in weight_files(source)),
+        tensor_bytes=tensor_bytes,
+        lookup_rows=lookup_rows,
+        cache_value_bytes=value_bytes,
+        is_formula_checked=is_checked,
+    )
+
+
+def weight_files(source: ModelSource) -> list[Path]:
+    """Return the files that hold the weights of a model."""
+    return [source.file] if source.file is not None else sorted(source.folder.glob("*.safetensors"))
+
+
+class _Steps:
+    """Counts what is done."""
+
+    def __init__(self, total: int) -> None:
+        self._done, self._total = 0, total
+
+    def next(self) -> tuple[int, int]:
+        self._done += 1
+        return self._done, self._total
+
+
+def _bench(candidate: Candidate, plan: CostPlan, num_threads: int) -> _Bench:
+    if candidate.engine == "llama.cpp":
+        gguf_file(candidate.spec)
+    order = Order(
+        spec=candidate.spec,
+        engine=candidate.engine,
+        dtype=candidate.dtype,
+        num_threads=num_threads,
+        num_ctx=plan.num_ctx,
+    )
+    return _Bench(candidate=candidate, weights=describe_weights(candidate, plan), order=order)
+
+
+def _rounds(pairs: Sequence[tuple[_Bench, Child]], plan: CostPlan) -> Iterator[None]:
+    """Ask every question of every model, round after round; yield after each answer."""
+    for turn in range(-plan.num_warmups, plan.repeats):
+        for length in (*plan.prompt_tokens, None):
+            for bench, child in _in_turn(pairs, turn):
+                if length is None:
+                    sizes = {"num_prompt": plan.decode_prompt, "num_tokens": plan.new_tokens}
+                    taken, kept = child.ask("decode", Turn, **sizes), bench.decodes
+                else:
+                    taken = child.ask("prefill", Turn, num_tokens=length)
+                    kept = bench.prefills.setdefault(length, [])
+                if turn >= 0:
+                    kept.append(taken)
+                yield
+
+
+def _in_turn[T](things: Sequence[T], turn: int) -> Sequence[T]:
+    return things if turn % 2 == 0 else things[::-1]
+
+
+def _report(bench: _Bench, child: Child, plan: CostPlan, num_threads: int) -> CostReport:
+    candidate, is_torch = bench.candidate, bench.candidate.engine == "torch"
+    memory = child.ask("memory", Memory)
+    rates = child.ask("probe", MachineRates)
+    where = child.ask("surroundings", Surroundings)
+    sizes = {"num_prompt": plan.decode_prompt, "num_tokens": plan.profiled_tokens}
+    phases = ("decode", "prefill") if is_torch else ()
+    taken = Taken(
+        loads=tuple(bench.loads),
+        prefills={length: tuple(turns) for length, turns in bench.prefills.items()},
+        decodes=tuple(bench.decodes),
+        memory=memory,
+        rates=rates,
+        meters=where.meters,
+    )
+    words = f"{candidate.engine}{f' in {candidate.dtype}' if is_torch else ''} on {where.device}, {num_threads} thread(s)"
+    figures = Figures(artefact=candidate.artefact, engine=words, plan=plan, weights=bench.weights, taken=taken)
+    return CostReport(
+        model=candidate.name,
+        artefact=candidate.artefact,
+        engine=candidate.engine,
+        dtype=candidate.dtype if is_torch else None,
+        device=where.device,
+        num_threads=num_threads,
+        taken_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        hardware=describe_hardware().to_dict(),
+        software={name: version for name in _PACKAGES if (version := _version(name))},
+        plan=plan,
+        measurements=figures.all(),
+        not_measured=_absent(where, memory, is_torch=is_torch),
+        bounds=figures.bounds(),
+        profiles={phase: child.ask("profile", Profile, phase=phase, **sizes) for phase in phases},
+        loads=taken.loads,
+        prefills=dict(taken.prefills),
+        decodes=taken.decodes,
+    )
+
+
+def _absent(where: Surroundings, memory: Memory, *, is_torch: bool) -> dict[str, str]:
+    absent = {}
+    if not where.meters:
+        absent["decode_energy"] = where.no_meters_reason
+    if memory.gpu_peak_bytes is None:
+        absent["gpu_peak_memory"] = "the model is on no GPU"
+    if not is_torch:
+        absent["operators"] = "llama.cpp cannot be looked into; in torch there is a profile"
+    return absent
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
