@@ -22,7 +22,6 @@ EvaluateError
 ├── SandboxBrokenError           evaluate.sandbox_broken          a sandbox that did not start
 ├── BadTestError                 evaluate.bad_test                a task whose own prompt or test is not Python
 ├── BadCostPlanError             evaluate.bad_cost_plan           numbers of turns or tokens that cannot be run
-├── WrongEngineError             evaluate.wrong_engine            an engine that does not run this kind of model
 └── CostWorkerError              evaluate.cost_worker             the process that held a model ended
 ```
 """
@@ -187,13 +186,6 @@ class BadCostPlanError(EvaluateError):
 
     code = "evaluate.bad_cost_plan"
     hint = "Give whole numbers from 1 on: --prompt-tokens 32,128 --new-tokens 32 --repeats 7."
-
-
-class WrongEngineError(EvaluateError):
-    """The engine does not run a model of this kind."""
-
-    code = "evaluate.wrong_engine"
-    hint = "Export a GGUF file for llama.cpp, or measure the model in torch."
 
 
 class CostWorkerError(EvaluateError):

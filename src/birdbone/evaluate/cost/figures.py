@@ -68,8 +68,7 @@ class Figures:
             ),
             self._plain("num_weights", self.weights.shape.num_weights, "weight", "counted; tied weights once"),
             *self._counted(),
-            self._plain("memory_bandwidth", self.taken.rates.bytes_per_second, "byte/s", self.taken.rates.bandwidth_method),
-            self._plain("matmul_rate", self.taken.rates.flops_per_second, "FLOP/s", self.taken.rates.matmul_method),
+            *self._machine(),
             *(row for bound in self.bounds() for row in self._bound(bound)),
         )
 
@@ -152,7 +151,9 @@ class Figures:
             self._plain("load_peak_memory", first.peak_bytes, "byte", "most resident memory until the model was ready"),
         ]
         if memory.gpu_peak_bytes is not None:
-            rows.append(self._plain("gpu_peak_memory", memory.gpu_peak_bytes, "byte", "most that torch held on the GPU"))
+            rows.append(
+                self._plain("gpu_peak_memory", memory.gpu_peak_bytes, "byte", "most that torch held on the GPU")
+            )
         return tuple(rows)
 
     def _counted(self) -> tuple[Measurement, ...]:
@@ -183,20 +184,24 @@ class Figures:
             ),
         )
 
+    def _machine(self) -> tuple[Measurement, ...]:
+        rates = self.taken.rates
+        return (
+            self._plain("memory_bandwidth", rates.bytes_per_second, "byte/s", rates.bandwidth_method),
+            self._plain("matmul_rate", rates.flops_per_second, "FLOP/s", rates.matmul_method),
+        )
+
     def _bound(self, bound: PhaseBound) -> tuple[Measurement, ...]:
         words = bound.phase.split()
         suffix = "" if bound.phase == "decode" else f".{words[2]}"
-        method = f"{bound.phase}: counted, over the measured time, over what the probe reached"
-        shares = {"bandwidth_share": bound.bandwidth_share, "matmul_share": bound.matmul_share}
-        intensity = self._plain(
-            f"{words[0]}_intensity{suffix}", bound.intensity, "FLOP/byte", "counted FLOPs / counted bytes", basis="estimated"
-        )
-        return (
-            intensity,
-            *(
-                self._plain(f"{words[0]}_{name}{suffix}", value, "1", method, basis="estimated")
-                for name, value in shares.items()
-            ),
+        shared = f"{bound.phase}: counted, over the measured time, over what the probe reached"
+        return tuple(
+            self._plain(f"{words[0]}_{name}{suffix}", value, unit, method, basis="estimated")
+            for name, value, unit, method in (
+                ("intensity", bound.intensity, "FLOP/byte", "counted FLOPs / counted bytes"),
+                ("bandwidth_share", bound.bandwidth_share, "1", shared),
+                ("matmul_share", bound.matmul_share, "1", shared),
+            )
         )
 
     @property
@@ -206,9 +211,5 @@ class Figures:
     def _cache_bytes(self, num_cached: int) -> int:
         return cache_bytes(self.weights.shape, num_cached, bytes_per_value=self.weights.cache_value_bytes)
 
-    def _plain(
-        self, name: str, value: float, unit: str, method: str, *, basis: Basis = "measured"
-    ) -> Measurement:
-        return Measurement(
-            name=name, value=float(value), unit=unit, method=method, artefact=self.artefact, basis=basis
-        )
+    def _plain(self, name: str, value: float, unit: str, method: str, *, basis: Basis = "measured") -> Measurement:
+        return Measurement(name=name, value=float(value), unit=unit, method=method, artefact=self.artefact, basis=basis)

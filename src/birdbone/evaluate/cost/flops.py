@@ -42,8 +42,8 @@ def forward_flops(shape: ModelShape, num_new: int, *, num_cached: int = 0) -> in
         num_new: N, at least 1.
         num_cached: C.
 
-    Source: Hoffmann et al. 2022, arXiv:2203.15556, appendix F. Differs: forward only, the embedding is looked up and not
-    multiplied, softmax is left out, the head runs for one token.
+    Source: Hoffmann et al. 2022, arXiv:2203.15556, appendix F. Differs: forward only, the embedding is looked up and
+    not multiplied, softmax is left out, the head runs for one token.
     """
     linears = 2 * num_new * shape.linear_weights + 2 * shape.head_weights
     keys = sum(keys_seen(window, num_new, num_cached) for window in shape.windows)

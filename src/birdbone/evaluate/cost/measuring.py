@@ -10,31 +10,25 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.metadata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TypeVar
 
 from birdbone.evaluate.benchmarks.opening import Candidate
 from birdbone.evaluate.cost.child import Child, open_child
-from birdbone.evaluate.cost.counting import count_forward_flops, make_skeleton, model_shape
 from birdbone.evaluate.cost.figures import Figures, Taken, Weights
-from birdbone.evaluate.cost.flops import forward_flops
 from birdbone.evaluate.cost.results import CostPlan, CostReport, Load, MachineRates, Memory, Profile, Turn
-from birdbone.evaluate.cost.runners import gguf_file
+from birdbone.evaluate.cost.weighing import weigh
 from birdbone.evaluate.cost.worker import Order, Surroundings
-from birdbone.evaluate.errors import BadCostPlanError
-from birdbone.models import ModelSource, find_source
-from birdbone.models.gguf import read_gguf_summary
 from birdbone.watch import describe_hardware
 
 Told = Callable[[int, int], None]
 """Is told how many questions are answered, and of how many."""
 
+ThingT = TypeVar("ThingT")
+
 _PACKAGES = ("birdbone", "torch", "transformers", "xllamacpp", "gguf", "numpy")
-_ITEM_BYTES = {"float32": 4, "bfloat16": 2}
-_LLAMACPP_CACHE_BYTES = 2  # llama.cpp keeps keys and values in F16 unless it is told otherwise
-_GGUF_EMBEDDING, _GGUF_HEAD = "token_embd.weight", "output.weight"
 
 
 @dataclass(slots=True)
@@ -66,7 +60,6 @@ def measure_costs(
 
     Raises:
         BadCostPlanError: a prompt that is longer than what a model takes.
-        WrongEngineError: llama.cpp was asked for a model that is no GGUF file.
         CostWorkerError: a process ended, or (with the code of what it raised) could not load or run its model.
     """
     plan = plan or CostPlan()
@@ -88,49 +81,6 @@ def measure_costs(
         return tuple(_report(bench, child, plan, num_threads) for bench, child in pairs)
 
 
-def describe_weights(candidate: Candidate, plan: CostPlan) -> Weights:
-    """Return what is known of a model without running it: shapes, sizes, and FLOPs counted both ways.
-
-    Raises:
-        BadCostPlanError: a prompt that is longer than what the model takes.
-        UnsupportedArchitectureError: a family that is not known.
-    """
-    source = find_source(candidate.spec)
-    skeleton = make_skeleton(source)
-    shape = model_shape(skeleton)
-    if plan.num_ctx > shape.context_length + 1:
-        message = f"{candidate.name} takes {shape.context_length} tokens; the plan needs {plan.num_ctx - 1}."
-        raise BadCostPlanError(message, hint="Give shorter prompts or fewer new tokens.")
-    length, context = max(plan.prompt_tokens), plan.mean_context
-    is_checked = forward_flops(shape, length) == count_forward_flops(skeleton, length) and forward_flops(
-        shape, 1, num_cached=context
-    ) == count_forward_flops(skeleton, 1, num_cached=context)
-    if candidate.engine == "llama.cpp":
-        summary = read_gguf_summary(gguf_file(candidate.spec))
-        rows = {tensor.name: tensor.shape[0] for tensor in summary.tensors}
-        is_tied = _GGUF_HEAD not in rows
-        tensor_bytes: Mapping[str, int] = {tensor.name: tensor.size_bytes for tensor in summary.tensors}
-        lookup_rows: Mapping[str, int] = {} if is_tied else {_GGUF_EMBEDDING: rows[_GGUF_EMBEDDING]}
-        value_bytes = _LLAMACPP_CACHE_BYTES
-    else:
-        value_bytes = _ITEM_BYTES[candidate.dtype]
-        tensor_bytes = {name: value_bytes * count for name, count in shape.weight_counts.items()}
-        lookup_rows = shape.lookup_rows
-    return Weights(
-        shape=shape,
-        size_bytes=sum(path.stat().st_size for path in weight_files(source)),
-        tensor_bytes=tensor_bytes,
-        lookup_rows=lookup_rows,
-        cache_value_bytes=value_bytes,
-        is_formula_checked=is_checked,
-    )
-
-
-def weight_files(source: ModelSource) -> list[Path]:
-    """Return the files that hold the weights of a model."""
-    return [source.file] if source.file is not None else sorted(source.folder.glob("*.safetensors"))
-
-
 class _Steps:
     """Counts what is done."""
 
@@ -143,16 +93,14 @@ class _Steps:
 
 
 def _bench(candidate: Candidate, plan: CostPlan, num_threads: int) -> _Bench:
-    if candidate.engine == "llama.cpp":
-        gguf_file(candidate.spec)
     order = Order(
         spec=candidate.spec,
         engine=candidate.engine,
         dtype=candidate.dtype,
         num_threads=num_threads,
-        num_ctx=plan.num_ctx,
+        num_ctx=plan.num_tokens + 1,
     )
-    return _Bench(candidate=candidate, weights=describe_weights(candidate, plan), order=order)
+    return _Bench(candidate=candidate, weights=weigh(candidate, plan), order=order)
 
 
 def _rounds(pairs: Sequence[tuple[_Bench, Child]], plan: CostPlan) -> Iterator[None]:
@@ -171,7 +119,7 @@ def _rounds(pairs: Sequence[tuple[_Bench, Child]], plan: CostPlan) -> Iterator[N
                 yield
 
 
-def _in_turn[T](things: Sequence[T], turn: int) -> Sequence[T]:
+def _in_turn(things: Sequence[ThingT], turn: int) -> Sequence[ThingT]:
     return things if turn % 2 == 0 else things[::-1]
 
 
@@ -190,7 +138,8 @@ def _report(bench: _Bench, child: Child, plan: CostPlan, num_threads: int) -> Co
         rates=rates,
         meters=where.meters,
     )
-    words = f"{candidate.engine}{f' in {candidate.dtype}' if is_torch else ''} on {where.device}, {num_threads} thread(s)"
+    engine = f"torch in {candidate.dtype}" if is_torch else candidate.engine
+    words = f"{engine} on {where.device}, {num_threads} thread(s)"
     figures = Figures(artefact=candidate.artefact, engine=words, plan=plan, weights=bench.weights, taken=taken)
     return CostReport(
         model=candidate.name,

@@ -36,7 +36,9 @@ def median(values: Sequence[float]) -> Median:
     )
 
 
-def median_measurement(name: str, figure: Median, *, unit: str, method: str, artefact: str, sample_size: int) -> Measurement:
+def median_measurement(
+    name: str, figure: Median, *, unit: str, method: str, artefact: str, sample_size: int
+) -> Measurement:
     """Return a median as a measurement that was taken, not counted."""
     return Measurement(
         name=name,

@@ -92,9 +92,7 @@ def _box(name: str, kind: OperatorKind, stack: Stack, spent: Spent, *, least: fl
     depth = len(stack)
     below = {path: value for path, value in spent.items() if path[:depth] == stack}
     names = dict.fromkeys(path[depth] for path in below if len(path) > depth)
-    children = [
-        _box(child.removeprefix(_MARK), kind_of(child), (*stack, child), below, least=least) for child in names
-    ]
+    children = [_box(child.removeprefix(_MARK), kind_of(child), (*stack, child), below, least=least) for child in names]
     return Flame(
         name=name,
         kind=kind,

@@ -38,10 +38,12 @@ class DecodeRate:
             engine: engine and threads, such as `llama.cpp, 2 threads`.
         """
         method = f"{engine}, median of {self.repeats} turns, alternating with the other engine"
-        rate, cpu = self.tokens_per_second, self.cpu_seconds_per_token
-        return (
-            median_measurement("decode_rate", rate, unit="token/s", method=method, artefact=artefact, sample_size=self.num_tokens),
-            median_measurement("decode_cpu_time", cpu, unit="s/token", method=method, artefact=artefact, sample_size=self.num_tokens),
+        return tuple(
+            median_measurement(name, figure, unit=unit, method=method, artefact=artefact, sample_size=self.num_tokens)
+            for name, figure, unit in (
+                ("decode_rate", self.tokens_per_second, "token/s"),
+                ("decode_cpu_time", self.cpu_seconds_per_token, "s/token"),
+            )
         )
 
 

@@ -47,9 +47,9 @@ class CostPlan(Strict):
         return min(self.prompt_tokens)
 
     @property
-    def num_ctx(self) -> int:
-        """Tokens that the engine has to take."""
-        return max(self.decode_prompt + max(self.new_tokens, self.profiled_tokens), *self.prompt_tokens) + 1
+    def num_tokens(self) -> int:
+        """Tokens that the engine has to hold at once."""
+        return max(self.decode_prompt + max(self.new_tokens, self.profiled_tokens), *self.prompt_tokens)
 
     @property
     def mean_context(self) -> int:

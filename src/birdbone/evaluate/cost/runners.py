@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import torch
 
-from birdbone.evaluate.errors import WrongEngineError
 from birdbone.models import find_source, load_model
 from birdbone.models.llamacpp import LlamaCpp, open_engine
 
@@ -104,11 +103,12 @@ def open_runner(spec: str, engine: str, *, dtype: str, num_threads: int, num_ctx
         num_ctx: tokens that llama.cpp is opened for.
 
     Raises:
-        WrongEngineError: llama.cpp was asked for a model that is no GGUF file.
         ModelError, EngineError: the model does not load.
     """
     if engine == "llama.cpp":
-        with open_engine(gguf_file(spec), num_ctx=num_ctx, num_threads=num_threads) as opened:
+        path = find_source(spec).file
+        assert path is not None, "a file that llama.cpp runs is a file"
+        with open_engine(path, num_ctx=num_ctx, num_threads=num_threads) as opened:
             yield LlamaCppRunner(opened)
         return
     torch.set_num_threads(num_threads)
@@ -119,15 +119,3 @@ def open_runner(spec: str, engine: str, *, dtype: str, num_threads: int, num_ctx
 def device_name() -> str:
     """Return where torch computes here."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def gguf_file(spec: str) -> Any:
-    """Return the path of a model that is one GGUF file.
-
-    Raises:
-        WrongEngineError: it is not.
-    """
-    source = find_source(spec)
-    if source.kind != "gguf" or source.file is None:
-        raise WrongEngineError(f"llama.cpp runs GGUF files; {source.name} is none.", spec=spec)
-    return source.file

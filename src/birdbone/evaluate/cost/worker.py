@@ -103,9 +103,7 @@ class Worker:
         runner = self._loaded
         assert isinstance(runner, TorchRunner), "only torch can be looked into"
         if phase == "prefill":
-            return profile_phase(
-                runner.model, lambda: runner.prefill(num_prompt), name=phase, num_tokens=num_prompt
-            )
+            return profile_phase(runner.model, lambda: runner.prefill(num_prompt), name=phase, num_tokens=num_prompt)
         runner.ready(num_prompt)
         return profile_phase(runner.model, lambda: runner.decode(num_tokens), name=phase, num_tokens=num_tokens)
 
