@@ -6,9 +6,10 @@ import typer
 
 from birdbone.cli.evaluate.benchmarks import compare, list_benchmarks, run
 from birdbone.cli.evaluate.checks import check
+from birdbone.cli.evaluate.costs import cost
 
 evaluate = typer.Typer(
-    help="Judge a model by benchmarks and checks, in the engine that runs it.",
+    help="Judge a model by benchmarks, checks and its cost, in the engine that runs it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -16,4 +17,5 @@ evaluate = typer.Typer(
 evaluate.command()(run)
 evaluate.command()(compare)
 evaluate.command("test")(check)
+evaluate.command()(cost)
 evaluate.command("list")(list_benchmarks)
