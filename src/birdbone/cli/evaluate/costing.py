@@ -23,6 +23,7 @@ from birdbone.pipeline.report.wording import figure_words, interval_words
 from birdbone.watch import choose_num_threads
 
 _NUM_OPERATORS = 6
+_NUM_LOADS = 3  # each starts a process, which takes some seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,12 @@ def plan_of(prompt_tokens: str, *, new_tokens: int, repeats: int) -> CostPlan:
     words = prompt_tokens.split(",")
     if not all(word.strip().isdecimal() for word in words):
         raise UsageError(f"--prompt-tokens takes whole numbers, such as 32,128; {prompt_tokens!r} came.")
-    return CostPlan(prompt_tokens=tuple(int(word) for word in words), new_tokens=new_tokens, repeats=repeats)
+    return CostPlan(
+        prompt_tokens=tuple(int(word) for word in words),
+        new_tokens=new_tokens,
+        repeats=repeats,
+        num_loads=min(_NUM_LOADS, repeats),
+    )
 
 
 def measure(models: Sequence[str], plan: CostPlan, *, engine: str | None, dtype: str, num_threads: int | None) -> Costs:
@@ -94,7 +100,7 @@ def figures_table(report: CostReport) -> Table:
         (label_words(figure.name), figure_words(figure), interval_words(figure), figure.basis)
         for figure in report.measurements
     ]
-    rows += [(label_words(name), "not measured", reason, "") for name, reason in report.not_measured.items()]
+    rows += [(label_words(name), f"not measured: {reason}", "", "") for name, reason in report.not_measured.items()]
     title = f"{report.model}: {setting_words(report)}"
     return new_table(("figure", "value", "95 % interval", "basis"), rows, title=title)
 
