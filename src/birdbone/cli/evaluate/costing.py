@@ -18,11 +18,12 @@ from birdbone.evaluate.cost import CostComparison, CostPlan, CostReport
 from birdbone.evaluate.cost.comparison import compare_costs
 from birdbone.evaluate.cost.measuring import measure_costs
 from birdbone.pipeline.report.cost_page import cost_data, write_cost_report
-from birdbone.pipeline.report.cost_words import bound_words, label_words, ratio_words, setting_words
+from birdbone.pipeline.report.cost_words import label_words, ratio_words, setting_words
 from birdbone.pipeline.report.wording import figure_words, interval_words
 from birdbone.watch import choose_num_threads
 
 _NUM_OPERATORS = 6
+_OF_BOUNDS = ("_intensity", "_bandwidth_share", "_matmul_share")
 _NUM_LOADS = 3  # each starts a process, which takes some seconds
 
 
@@ -85,9 +86,10 @@ def as_json(found: Costs) -> dict[str, Any]:
 
 
 def tables(found: Costs) -> Iterator[Table]:
-    """Yield the figures and the dearest operators of each model, then each comparison."""
+    """Yield the figures of each model, what bounds it and its dearest operators, then each comparison."""
     for report in found.reports:
         yield figures_table(report)
+        yield bounds_table(report)
         if report.profiles:
             yield operators_table(report)
     for comparison in found.comparisons:
@@ -95,14 +97,31 @@ def tables(found: Costs) -> Iterator[Table]:
 
 
 def figures_table(report: CostReport) -> Table:
-    """Return the figures of a model as a table; what was not measured says so."""
+    """Return the figures of a model as a table; what was not measured says so. Those of `bounds_table` are left out."""
     rows = [
         (label_words(figure.name), figure_words(figure), interval_words(figure), figure.basis)
         for figure in report.measurements
+        if not figure.name.partition(".")[0].endswith(_OF_BOUNDS)
     ]
     rows += [(label_words(name), f"not measured: {reason}", "", "") for name, reason in report.not_measured.items()]
     title = f"{report.model}: {setting_words(report)}"
     return new_table(("figure", "value", "95 % interval", "basis"), rows, title=title)
+
+
+def bounds_table(report: CostReport) -> Table:
+    """Return how much of the machine each phase uses, all of it estimated from counts over measured times."""
+    rows = [
+        (
+            bound.phase,
+            f"{bound.intensity:.2f}",
+            f"{100 * bound.bandwidth_share:.1f} %",
+            f"{100 * bound.matmul_share:.1f} %",
+            bound.bound,
+        )
+        for bound in report.bounds
+    ]
+    columns = ("phase", "FLOP/byte", "of the bandwidth", "of the arithmetic", "bounded by")
+    return new_table(columns, rows, title=f"{report.model}: what holds it back")
 
 
 def operators_table(report: CostReport) -> Table:
@@ -124,11 +143,3 @@ def comparison_table(comparison: CostComparison) -> Table:
     ]
     title = f"{comparison.candidate} over {comparison.baseline}, in turns"
     return new_table(("figure", "baseline", "candidate", "ratio [95 %]"), rows, title=title)
-
-
-def remarks(found: Costs) -> Iterator[str]:
-    """Yield in a sentence each what bounds each model."""
-    for report in found.reports:
-        for bound in report.bounds:
-            name = f"{report.model}: " if len(found.reports) > 1 else ""
-            yield f"{name}{bound_words(bound)}"

@@ -37,8 +37,8 @@ def cost(
     paths = costing.write(out, found) if out is not None else ()
     if as_json:
         output.print_json(costing.as_json(found))
-        return
-    for table in costing.tables(found):
-        output.print_table(table)
-    for line in (*costing.remarks(found), *(f"Written: {path}" for path in paths)):
-        output.print_line(line)
+    else:
+        for table in costing.tables(found):
+            output.print_table(table)
+    for path in paths:
+        output.talk(f"written: {path}")

@@ -129,11 +129,12 @@ class Figures:
 
     def _load_time(self) -> Measurement:
         loads = self.taken.loads
+        until = "from asking for the model until it was ready"
         return median_measurement(
             "load_time",
             median([load.wall_seconds for load in loads]),
             unit="s",
-            method=f"{self.engine}, median of {len(loads)} fresh processes, libraries loaded before",
+            method=f"{self.engine}, median of {len(loads)} fresh processes, {until}",
             artefact=self.artefact,
             sample_size=len(loads),
         )

@@ -72,6 +72,8 @@ def measure_costs(
                 told(*steps.next())
     with ExitStack() as stack:
         children = [stack.enter_context(open_child(bench.order)) for bench in benches]
+        for child in children:  # libraries load first, so that no process starts while another is timed
+            child.ask("surroundings", Surroundings)
         pairs = list(zip(benches, children, strict=True))
         for bench, child in pairs:
             bench.loads.append(child.ask("load", Load))
