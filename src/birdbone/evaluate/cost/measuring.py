@@ -130,8 +130,6 @@ def _report(bench: _Bench, child: Child, plan: CostPlan, num_threads: int) -> Co
     memory = child.ask("memory", Memory)
     rates = child.ask("probe", MachineRates)
     where = child.ask("surroundings", Surroundings)
-    sizes = {"num_prompt": plan.decode_prompt, "num_tokens": plan.profiled_tokens}
-    phases = ("decode", "prefill") if is_torch else ()
     taken = Taken(
         loads=tuple(bench.loads),
         prefills={length: tuple(turns) for length, turns in bench.prefills.items()},
@@ -157,11 +155,19 @@ def _report(bench: _Bench, child: Child, plan: CostPlan, num_threads: int) -> Co
         measurements=figures.all(),
         not_measured=_absent(where, memory, is_torch=is_torch),
         bounds=figures.bounds(),
-        profiles={phase: child.ask("profile", Profile, phase=phase, **sizes) for phase in phases},
+        profiles=_profiles(child, plan) if is_torch else {},
         loads=taken.loads,
         prefills=dict(taken.prefills),
         decodes=taken.decodes,
     )
+
+
+def _profiles(child: Child, plan: CostPlan) -> dict[str, Profile]:
+    prompts = {"decode": plan.decode_prompt, "prefill": max(plan.prompt_tokens)}
+    return {
+        phase: child.ask("profile", Profile, phase=phase, num_prompt=num_prompt, num_tokens=plan.profiled_tokens)
+        for phase, num_prompt in prompts.items()
+    }
 
 
 def _absent(where: Surroundings, memory: Memory, *, is_torch: bool) -> dict[str, str]:
