@@ -103,6 +103,7 @@ def report(name: str = "tiny", *, slowness: float = 1.0, has_profile: bool = Tru
         num_threads=2,
         taken_at="2026-03-01T09:00:00+00:00",
         hardware={"cpu_model": "Made-up CPU <1>", "isa": ["avx2"], "memory_bytes": 2**34, "gpus": []},
+        load_before=0.25,
         software={"torch": "0.0"},
         plan=PLAN,
         measurements=made.all(),

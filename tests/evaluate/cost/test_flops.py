@@ -38,7 +38,7 @@ def skeleton(family: str) -> torch.nn.Module:
 def test_the_formula_gives_what_torch_counts(family: str) -> None:
     model = skeleton(family)
     shape = model_shape(model)
-    for num_new, num_cached in ((1, 0), (21, 0), (1, 5), (1, 40), (3, 33)):
+    for num_new, num_cached in ((21, 0), (1, 40)):
         assert forward_flops(shape, num_new, num_cached=num_cached) == count_forward_flops(
             model, num_new, num_cached=num_cached
         )

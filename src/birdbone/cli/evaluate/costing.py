@@ -98,7 +98,7 @@ def tables(found: Costs) -> Iterator[Table]:
 
 def figures_table(report: CostReport) -> Table:
     """Return the figures of a model as a table; what was not measured says so. Those of `bounds_table` are left out."""
-    rows = [
+    rows: list[tuple[str, str, str, str]] = [
         (label_words(figure.name), figure_words(figure), interval_words(figure), figure.basis)
         for figure in report.measurements
         if not figure.name.partition(".")[0].endswith(_OF_BOUNDS)

@@ -21,7 +21,7 @@ from birdbone.evaluate.cost.figures import Figures, Taken, Weights
 from birdbone.evaluate.cost.results import CostPlan, CostReport, Load, MachineRates, Memory, Profile, Turn
 from birdbone.evaluate.cost.weighing import weigh
 from birdbone.evaluate.cost.worker import Order, Surroundings
-from birdbone.watch import describe_hardware
+from birdbone.watch import describe_hardware, sample_resources
 
 Told = Callable[[int, int], None]
 """Is told how many questions are answered, and of how many."""
@@ -63,6 +63,7 @@ def measure_costs(
         CostWorkerError: a process ended, or (with the code of what it raised) could not load or run its model.
     """
     plan = plan or CostPlan()
+    load_before = sample_resources().load
     benches = [_bench(candidate, plan, num_threads) for candidate in candidates]
     steps = _Steps(len(benches) * (plan.num_loads + (plan.num_warmups + plan.repeats) * (len(plan.prompt_tokens) + 1)))
     for turn in range(plan.num_loads - 1):
@@ -80,7 +81,8 @@ def measure_costs(
             told(*steps.next())
         for _ in _rounds(pairs, plan):
             told(*steps.next())
-        return tuple(_report(bench, child, plan, num_threads) for bench, child in pairs)
+        reports = [_report(bench, child, plan, num_threads) for bench, child in pairs]
+        return tuple(report.model_copy(update={"load_before": load_before}) for report in reports)
 
 
 class _Steps:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from birdbone.evaluate.cost.results import Flame, Operator, OperatorKind, Profile
@@ -105,7 +104,7 @@ def _box(name: str, kind: OperatorKind, stack: Stack, spent: Spent, *, least: fl
 def _spent(events: Any, *, has_gpu: bool) -> Spent:
     spent: dict[Stack, tuple[float, int]] = {}
     for event in events:
-        if event.device_type != DeviceType.CPU:  # a kernel's time is told by the operator that called it
+        if event.device_type.name != "CPU":  # a kernel's time is told by the operator that called it
             continue
         microseconds = event.self_device_time_total if has_gpu else event.self_cpu_time_total
         seconds, count = spent.get(stack := _stack(event), (0.0, 0))
@@ -138,7 +137,7 @@ def _marked(model: nn.Module) -> Iterator[None]:
 
 def _opening(name: str, marks: list[Any]) -> Callable[..., None]:
     def begin(*_: Any) -> None:
-        mark = record_function(name)  # type: ignore[no-untyped-call]
+        mark: Any = record_function(name)
         mark.__enter__()
         marks.append(mark)
 

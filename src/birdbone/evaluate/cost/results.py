@@ -171,6 +171,8 @@ class CostReport(Strict):
     taken_at: str
     """When (UTC, ISO 8601)."""
     hardware: dict[str, Any]
+    load_before: float | None = None
+    """Load average of the last minute when the measuring began: what others did; absent where the system has none."""
     software: dict[str, str]
     plan: CostPlan
     measurements: tuple[Measurement, ...]

@@ -113,7 +113,7 @@ def open_runner(spec: str, engine: str, *, dtype: str, num_threads: int, num_ctx
         return
     torch.set_num_threads(num_threads)
     model = load_model(spec, dtype=getattr(torch, dtype)).model
-    yield TorchRunner(model.to(device_name()))  # type: ignore[arg-type]
+    yield TorchRunner(model.to(device_name()))
 
 
 def device_name() -> str:

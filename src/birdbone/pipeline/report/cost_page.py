@@ -117,6 +117,7 @@ def _machine(report: CostReport) -> list[tuple[str, str]]:
         "Cores, logical": hardware.get("num_logical_cores"),
         "Cores that may be used": hardware.get("num_available_cores"),
         "Vector units": ", ".join(hardware.get("isa") or ()),
+        "Load average when it began": None if report.load_before is None else f"{report.load_before:.2f}",
         "Memory": f"{hardware['memory_bytes'] / _GIB:.1f} GiB" if hardware.get("memory_bytes") else None,
         "GPU": ", ".join(hardware.get("gpus") or ()) or "none",
         "System": hardware.get("system"),
