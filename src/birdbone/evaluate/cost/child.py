@@ -73,7 +73,7 @@ def open_child(order: Order) -> Iterator[Child]:
     llama.cpp decode slower than one.
     """
     environment = {name: value for name, value in os.environ.items() if name != WAIT_POLICY_VARIABLE}
-    command = [sys.executable, "-m", _MODULE, order.model_dump_json()]
+    command = [sys.executable, "-P", "-m", _MODULE, order.model_dump_json()]
     with (
         TemporaryFile("w+") as errors,
         subprocess.Popen(

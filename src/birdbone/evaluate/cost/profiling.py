@@ -21,7 +21,7 @@ BETWEEN = "Python between operators"
 """Self time of modules: what passes between the calls of operators."""
 
 _MARK = "module: "
-_MIN_SHARE = 0.002  # a narrower box cannot be seen
+_MIN_SHARE = 0.002
 _MATRIX_PRODUCT = re.compile(r"::_?(mkldnn_|mkl_)?(addmm|baddbmm|bmm|mm|addmv|mv|linear|matmul)(_pointwise)?$")
 
 Stack = tuple[str, ...]
@@ -29,7 +29,9 @@ Spent = Mapping[Stack, tuple[float, int]]
 """Self seconds and calls of each stack of names."""
 
 
-def profile_phase(model: nn.Module, run: Callable[[], None], *, name: str, num_tokens: int) -> Profile:
+def profile_phase(
+    model: nn.Module, run: Callable[[], None], *, name: str, num_tokens: int, min_share: float = _MIN_SHARE
+) -> Profile:
     """Return where the time goes while `run` calls the model.
 
     Args:
@@ -37,6 +39,7 @@ def profile_phase(model: nn.Module, run: Callable[[], None], *, name: str, num_t
         run: does the work.
         name: of the phase.
         num_tokens: that `run` reads or decodes.
+        min_share: of the whole, under which a box is left out of the picture: it could not be seen.
     """
     has_gpu = next(model.parameters()).is_cuda
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if has_gpu else [])]
@@ -47,7 +50,7 @@ def profile_phase(model: nn.Module, run: Callable[[], None], *, name: str, num_t
         num_tokens=num_tokens,
         clock="GPU" if has_gpu else "CPU",
         operators=operators_of(spent),
-        flame=flame_of(spent, name=name),
+        flame=flame_of(spent, name=name, min_share=min_share),
     )
 
 
@@ -72,10 +75,10 @@ def operators_of(spent: Spent) -> tuple[Operator, ...]:
     )
 
 
-def flame_of(spent: Spent, *, name: str) -> Flame:
-    """Return the tree of stacks, the widest box first; boxes too narrow to be seen are left out."""
+def flame_of(spent: Spent, *, name: str, min_share: float = _MIN_SHARE) -> Flame:
+    """Return the tree of stacks, the widest box first; boxes under `min_share` of the whole are left out."""
     total = sum(seconds for seconds, _ in spent.values())
-    return _box(name, "module", (), spent, least=_MIN_SHARE * total)
+    return _box(name, "module", (), spent, least=min_share * total)
 
 
 def kind_of(name: str) -> OperatorKind:
