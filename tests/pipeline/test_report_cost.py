@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.evaluate.cost.made_up import profile, report
 
@@ -107,6 +107,7 @@ FLAMES = st.recursive(
 )
 
 
+@settings(max_examples=30)
 @given(FLAMES)
 def test_boxes_never_run_over_the_box_above(flame: Flame) -> None:
     within = [[0.0]]  # widths of the boxes of each row that is open

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.evaluate.cost.made_up import report
 
@@ -11,6 +11,7 @@ from birdbone.evaluate import UnpairedError
 from birdbone.evaluate.cost.comparison import compare_costs
 
 
+@settings(max_examples=20)
 @given(st.floats(0.1, 10))
 def test_a_model_that_is_slower_by_a_factor_is_so_in_every_pair(slowness: float) -> None:
     found = compare_costs(report("b", slowness=slowness), report("a"))

@@ -96,7 +96,9 @@ class Figures:
 
     def _prefill(self, length: int) -> tuple[Measurement, ...]:
         turns = self.taken.prefills[length]
-        method = f"{self.engine}, a prompt of {length} tokens from an empty cache, median of {len(turns)} turns"
+        method = (
+            f"{self.engine}, a prompt of {length} tokens from an empty cache, median of {_times(len(turns), 'turn')}"
+        )
         return (
             self._timed(f"time_to_first_token.{length}", turns, lambda turn: turn.wall_seconds, "s", method),
             self._timed(f"prefill_rate.{length}", turns, lambda turn: turn.rate, "token/s", method),
@@ -105,7 +107,7 @@ class Figures:
     def _decode(self) -> tuple[Measurement, ...]:
         turns, plan = self.taken.decodes, self.plan
         after = f"{plan.new_tokens} tokens after a prompt of {plan.decode_prompt}"
-        method = f"{self.engine}, {after}, greedy, one a pass, median of {len(turns)} turns"
+        method = f"{self.engine}, {after}, greedy, one a pass, median of {_times(len(turns), 'turn')}"
         rows = [
             self._timed("decode_rate", turns, lambda turn: turn.rate, "token/s", method),
             self._timed("decode_cpu_time", turns, lambda turn: turn.cpu_seconds / turn.num_tokens, "s/token", method),
@@ -134,7 +136,7 @@ class Figures:
             "load_time",
             median([load.wall_seconds for load in loads]),
             unit="s",
-            method=f"{self.engine}, median of {len(loads)} fresh processes, {until}",
+            method=f"{self.engine}, median of {_times(len(loads), 'load')} in fresh processes, {until}",
             artefact=self.artefact,
             sample_size=len(loads),
         )
@@ -214,3 +216,7 @@ class Figures:
 
     def _plain(self, name: str, value: float, unit: str, method: str, *, basis: Basis = "measured") -> Measurement:
         return Measurement(name=name, value=float(value), unit=unit, method=method, artefact=self.artefact, basis=basis)
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"

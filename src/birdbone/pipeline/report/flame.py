@@ -47,5 +47,8 @@ def _box(flame: Flame, *, within: float, whole: float) -> Markup:
     }
     shown = [child for child in flame.children if child.seconds >= _MIN_SHARE * whole]
     below = [_box(child, within=flame.seconds, whole=whole) for child in shown]
-    parts = [element("span", attributes, flame.name), *([element("ul", {}, *below)] if below else [])]
+    parts = [
+        element("span", attributes, flame.name.removeprefix("aten::")),
+        *([element("ul", {}, *below)] if below else []),
+    ]
     return element("li", {"style": f"width:{100 * flame.seconds / (within or 1.0):.3f}%"}, *parts)
