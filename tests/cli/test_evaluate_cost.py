@@ -1,21 +1,28 @@
-"""Measuring cost at the command line: once for real on the tiny model, the rest on made-up reports."""
+"""Measuring cost at the command line: once on the tiny model, the rest on made-up reports."""
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.evaluate.cost.in_process import Workshop
 from tests.evaluate.cost.made_up import report
 
 from birdbone.cli.evaluate import costing
 from birdbone.cli.output import print_table
 from birdbone.evaluate.cost import CostReport
 from birdbone.evaluate.cost.comparison import compare_costs
+from birdbone.evaluate.cost.measuring import measure_costs
 
 
-def test_a_model_is_measured_and_its_page_written(call: Any, folder: Path, tiny_model_folder: Path) -> None:
+def test_a_model_is_measured_and_its_page_written(
+    call: Any, folder: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_process = partial(measure_costs, open_worker=Workshop([]).open)  # a process of its own takes ten seconds
+    monkeypatch.setattr(costing, "measure_costs", in_process)
     words = ("--prompt-tokens", "4,12", "--new-tokens", "3", "--repeats", "1", "--threads", "1", "--dtype", "float32")
     result = call("eval", "cost", str(tiny_model_folder), *words, "--out", str(folder / "cost"), "--json")
     assert result.exit_code == 0, result.stderr

@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryFile
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 from birdbone.core import Strict
 from birdbone.evaluate.cost.worker import Order
@@ -22,6 +22,17 @@ _MODULE = "birdbone.evaluate.cost.worker"
 _MEMORY_HINT = "A kernel that runs out of memory ends a process so: free some, or measure one model at a time."
 
 AnswerT = TypeVar("AnswerT", bound=Strict)
+
+
+class Asked(Protocol):
+    """What holds a model and answers questions about it."""
+
+    def ask(self, question: str, kind: type[AnswerT], **arguments: Any) -> AnswerT:
+        """Return the answer to a question."""
+
+
+OpenWorker = Callable[[Order], AbstractContextManager[Asked]]
+"""Gives what holds a model, for as long as a block runs."""
 
 
 @dataclass(frozen=True, slots=True)

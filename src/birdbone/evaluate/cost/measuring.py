@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from birdbone.evaluate.benchmarks.opening import Candidate
-from birdbone.evaluate.cost.child import Child, open_child
+from birdbone.evaluate.cost.child import Asked, OpenWorker, open_child
 from birdbone.evaluate.cost.figures import Figures, Taken, Weights
 from birdbone.evaluate.cost.results import CostPlan, CostReport, Load, MachineRates, Memory, Profile, Turn
 from birdbone.evaluate.cost.weighing import weigh
@@ -49,6 +49,7 @@ def measure_costs(
     num_threads: int,
     plan: CostPlan | None = None,
     told: Told = lambda _done, _total: None,
+    open_worker: OpenWorker = open_child,
 ) -> tuple[CostReport, ...]:
     """Return the cost of each model, measured in turns.
 
@@ -57,6 +58,7 @@ def measure_costs(
         num_threads: that each engine computes with.
         plan: how much is run; None is the usual.
         told: whom to tell of progress.
+        open_worker: gives what holds a model; by itself a process of its own.
 
     Raises:
         BadCostPlanError: a prompt that is longer than what a model takes.
@@ -68,11 +70,11 @@ def measure_costs(
     steps = _Steps(len(benches) * (plan.num_loads + (plan.num_warmups + plan.repeats) * (len(plan.prompt_tokens) + 1)))
     for turn in range(plan.num_loads - 1):
         for bench in _in_turn(benches, turn):
-            with open_child(bench.order) as child:
+            with open_worker(bench.order) as child:
                 bench.loads.append(child.ask("load", Load))
                 told(*steps.next())
     with ExitStack() as stack:
-        children = [stack.enter_context(open_child(bench.order)) for bench in benches]
+        children = [stack.enter_context(open_worker(bench.order)) for bench in benches]
         for child in children:  # libraries load first, so that no process starts while another is timed
             child.ask("surroundings", Surroundings)
         pairs = list(zip(benches, children, strict=True))
@@ -107,7 +109,7 @@ def _bench(candidate: Candidate, plan: CostPlan, num_threads: int) -> _Bench:
     return _Bench(candidate=candidate, weights=weigh(candidate, plan), order=order)
 
 
-def _rounds(pairs: Sequence[tuple[_Bench, Child]], plan: CostPlan) -> Iterator[None]:
+def _rounds(pairs: Sequence[tuple[_Bench, Asked]], plan: CostPlan) -> Iterator[None]:
     """Ask every question of every model, round after round; yield after each answer."""
     for turn in range(-plan.num_warmups, plan.repeats):
         for length in (*plan.prompt_tokens, None):
@@ -127,7 +129,7 @@ def _in_turn(things: Sequence[ThingT], turn: int) -> Sequence[ThingT]:
     return things if turn % 2 == 0 else things[::-1]
 
 
-def _report(bench: _Bench, child: Child, plan: CostPlan, num_threads: int) -> CostReport:
+def _report(bench: _Bench, child: Asked, plan: CostPlan, num_threads: int) -> CostReport:
     candidate, is_torch = bench.candidate, bench.candidate.engine == "torch"
     memory = child.ask("memory", Memory)
     rates = child.ask("probe", MachineRates)
@@ -164,7 +166,7 @@ def _report(bench: _Bench, child: Child, plan: CostPlan, num_threads: int) -> Co
     )
 
 
-def _profiles(child: Child, plan: CostPlan) -> dict[str, Profile]:
+def _profiles(child: Asked, plan: CostPlan) -> dict[str, Profile]:
     prompts = {"decode": plan.decode_prompt, "prefill": max(plan.prompt_tokens)}
     return {
         phase: child.ask("profile", Profile, phase=phase, num_prompt=num_prompt, num_tokens=plan.profiled_tokens)
