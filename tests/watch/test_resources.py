@@ -138,3 +138,10 @@ def wait_for_samples(monitor: ResourceMonitor, number: int) -> None:
             return
         enough.wait(0.01)
     pytest.fail("the monitor took no sample")
+
+
+def test_the_peak_of_a_child_is_its_own_and_not_what_its_parent_held():
+    with fresh_memory(256 * MEGABYTE):
+        code = "from birdbone.watch import sample_resources; print(sample_resources().lifetime_peak_rss_bytes)"
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert MEGABYTE < int(told) < 256 * MEGABYTE

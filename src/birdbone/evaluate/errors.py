@@ -27,7 +27,9 @@ EvaluateError
 ├── UnknownRecordError           evaluate.unknown_record          a name that no record of a judgement has
 ├── AmbiguousRecordError         evaluate.ambiguous_record        a beginning that several records have
 ├── CorruptRecordError           evaluate.corrupt_record          a record or result that was changed or lost
-└── TooFewVersionsError          evaluate.too_few_versions        too few figures to look for a change in
+├── TooFewVersionsError          evaluate.too_few_versions        too few figures to look for a change in
+├── BadCostPlanError             evaluate.bad_cost_plan           numbers of turns or tokens that cannot be run
+└── CostWorkerError              evaluate.cost_worker             the process that held a model ended
 ```
 """
 
@@ -236,3 +238,18 @@ class TooFewVersionsError(EvaluateError):
 
     code = "evaluate.too_few_versions"
     hint = "Judge more versions: a change can be looked for from six on."
+
+
+class BadCostPlanError(EvaluateError):
+    """A number of turns or tokens is not at least 1, or the prompts are longer than the model takes."""
+
+    code = "evaluate.bad_cost_plan"
+    hint = "Give whole numbers from 1 on: --prompt-tokens 32,128 --new-tokens 32 --repeats 7."
+
+
+class CostWorkerError(EvaluateError):
+    """The process that held a model while it was measured ended; the message has the end of what it wrote."""
+
+    code = "evaluate.cost_worker"
+    kind: ErrorKind = "internal"
+    hint = "The message says why; with a smaller plan it may work."

@@ -28,6 +28,7 @@ from birdbone.watch.metrics import MetricSink, NullSink
 
 _CGROUP = Path("/sys/fs/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
+_OWN_STATUS = Path("/proc/self/status")
 _FLAGS_THAT_MATTER = {
     "avx2": "avx2",
     "avx512f": "avx512",
@@ -258,8 +259,12 @@ def _memory_available() -> int:
 
 
 def _first_line(path: Path) -> str:
+    return _text_of(path).partition("\n")[0].strip()
+
+
+def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip()
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
@@ -281,11 +286,7 @@ def _isa() -> tuple[str, ...]:
 
 
 def _cpuinfo_values(key: str) -> list[str]:
-    try:
-        text = _CPUINFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    return re.findall(rf"^{key}\s*:\s*(.+?)\s*$", text, flags=re.MULTILINE)
+    return re.findall(rf"^{key}\s*:\s*(.+?)\s*$", _text_of(_CPUINFO), flags=re.MULTILINE)
 
 
 def _gpu_names() -> tuple[str, ...]:
@@ -332,5 +333,12 @@ def _percent(cpu_seconds: float, wall_seconds: float) -> float | None:
 
 
 def _lifetime_peak_rss() -> int:
+    """Return the peak since this program began.
+
+    Not `getrusage` where Linux says it better: that of a child holds what its parent had when it started the child.
+    """
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", _text_of(_OWN_STATUS), flags=re.MULTILINE)
+    if found is not None:
+        return 1024 * int(found.group(1))
     unit = 1 if sys.platform == "darwin" else 1024
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit

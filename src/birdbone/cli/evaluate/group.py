@@ -7,24 +7,26 @@ import typer
 from birdbone.cli.evaluate.audits import fairness, safety
 from birdbone.cli.evaluate.benchmarks import compare, list_benchmarks, run
 from birdbone.cli.evaluate.checks import check
+from birdbone.cli.evaluate.costs import cost
 from birdbone.cli.evaluate.gates import gate, override
-from birdbone.cli.evaluate.watch import watch
 from birdbone.cli.evaluate.records import board, export, history
+from birdbone.cli.evaluate.watch import watch
 
 evaluate = typer.Typer(
-    help="Judge a model by benchmarks, checks and gates, in the engine that runs it.",
+    help="Judge a model: what it can, what it costs, how it behaves, and whether it may pass.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 evaluate.command()(run)
 evaluate.command()(compare)
+evaluate.command("list")(list_benchmarks)
 evaluate.command("test")(check)
-evaluate.command()(gate)
-evaluate.command()(override)
+evaluate.command()(cost)
 evaluate.command()(fairness)
 evaluate.command()(safety)
-evaluate.command("list")(list_benchmarks)
+evaluate.command()(gate)
+evaluate.command()(override)
 evaluate.command()(watch)
 evaluate.command()(history)
 evaluate.command()(board)

@@ -37,6 +37,14 @@ def number_words(figure: Measurement, value: float) -> str:
             return f"{_bytes_words(value)}/token"
         case "token/s":
             return f"{value:,.1f} tokens/s" if abs(value) < 1000 else f"{value:,.0f} tokens/s"
+        case "s":
+            return f"{1000 * value:.1f} ms" if abs(value) < 1 else f"{value:.2f} s"
+        case "FLOP" | "FLOP/token" | "FLOP/s":
+            return f"{_prefixed(value, 'FLOP')}{figure.unit.removeprefix('FLOP')}"
+        case "byte/s":
+            return f"{_bytes_words(value)}/s"
+        case "weight":
+            return f"{value:,.0f} weights"
         case "s/token":
             return f"{1000 * value:.2f} ms/token"
         case "bit/weight":
@@ -96,15 +104,22 @@ def time_words(moment: dt.datetime | None) -> str:
 
 
 def _bytes_words(value: float) -> str:
+    return _prefixed(value, "B")
+
+
+def _prefixed(value: float, unit: str) -> str:
     for size, prefix in _PREFIXES:
         if abs(value) >= size:
-            return f"{value / size:.4g} {prefix}B" if abs(value) < 1000 * size else f"{value / size:,.0f} {prefix}B"
-    return f"{value:.0f} B"
+            digits = f"{value / size:.4g}" if abs(value) < 1000 * size else f"{value / size:,.0f}"
+            return f"{digits} {prefix}{unit}"
+    return f"{value:.0f} {unit}"
 
 
 def _plain_words(name: str, value: float) -> str:
     if name in ("sparsity", "stored_zeros"):
         return f"{100 * value:.2f} %"
+    if name.partition(".")[0].endswith("_share"):
+        return f"{100 * value:.1f} %"
     if name.endswith(("_ratio", "_speedup")):
         return f"{value:.4f}"
     return f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}"

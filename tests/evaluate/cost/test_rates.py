@@ -1,21 +1,10 @@
-"""Cost: sizes, and two engines timed in turns by clocks that the test holds."""
+"""Two engines timed in turns by clocks that the test holds."""
 
 from __future__ import annotations
 
-from math import comb
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from birdbone.evaluate import (
-    NoTokensError,
-    bytes_per_token,
-    bytes_per_token_measurement,
-    decode_rates,
-    median,
-    size_measurements,
-)
+from birdbone.evaluate import NoTokensError, decode_rates
 
 
 class Machine:
@@ -90,33 +79,3 @@ def test_measurements_carry_engine_artefact_and_sample() -> None:
     assert rate.method == "llama.cpp, 2 threads, median of 6 turns, alternating with the other engine"
     assert rate.low == rate.high == rate.value
     assert result.measurement(artefact="b3:7", engine="llama.cpp").name == "decode_speedup"
-
-
-@given(st.lists(st.floats(0.1, 1e3), min_size=1, max_size=40))
-def test_the_interval_of_a_median_is_the_narrowest_that_covers_95_of_100(values: list[float]) -> None:
-    figure = median(values)
-    ordered = sorted(values)
-    count = len(values)
-    covers = [1 - 2 * sum(comb(count, j) for j in range(k)) / 2**count for k in range(1, count // 2 + 1)]
-    depth = sum(cover >= 0.95 for cover in covers)
-    if depth == 0:
-        assert count < 6
-        assert figure.low is figure.high is None
-    else:
-        assert (figure.low, figure.high) == (ordered[depth - 1], ordered[-depth])
-        assert figure.low <= figure.value <= figure.high
-
-
-def test_size_and_bits_come_from_the_stored_bytes() -> None:
-    size, bits = size_measurements(artefact="b3:1", size_bytes=1000, num_weights=2000)
-    assert (size.name, size.value, size.unit) == ("size", 1000, "byte")
-    assert (bits.name, bits.value, bits.unit, bits.basis) == ("bits_per_weight", 4.0, "bit/weight", "measured")
-    assert "2,000 weights" in bits.method
-
-
-def test_a_table_that_is_only_looked_up_counts_one_row() -> None:
-    tensors = {"token_embd": 1000, "blk.0.ffn_up": 300, "output": 1000}
-    assert bytes_per_token(tensors) == 2300
-    assert bytes_per_token(tensors, lookup_rows={"token_embd": 100}) == 1310
-    row = bytes_per_token_measurement(tensors, artefact="b3:1", lookup_rows={"token_embd": 100})
-    assert (row.value, row.basis) == (1310, "estimated")
