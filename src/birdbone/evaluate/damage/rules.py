@@ -15,7 +15,7 @@ from birdbone.evaluate.statistics.multiplicity import holm
 
 RuleName = Literal["divergence", "late_divergence", "loss", "wrecked", "text_loss", "round_trip"]
 RuleOutcome = Literal["within", "above", "undecided"]
-"""`above`: surely beyond the limit. `within`: surely below it; for a rule that only raises an alarm, not surely above."""
+"""`above`: surely beyond the limit. `within`: surely below it; for a rule that only raises alarms, not surely above."""
 
 WRECKED_NATS = 1.0
 """A position that diverges by more is wrecked."""
