@@ -31,6 +31,13 @@ class Extent:
     seed: int = 0
     """Seed of the resampling behind the intervals."""
 
+    @classmethod
+    def within(cls, context_length: int, *, seed: int = 0) -> Extent:
+        """Return the usual extent, in shorter windows for a model of a shorter context."""
+        usual = cls()
+        window = min(usual.window, context_length)
+        return cls(window=window, num_windows=usual.num_tokens // window, seed=seed)
+
     @property
     def num_tokens(self) -> int:
         """Tokens of the baseline that are read."""

@@ -17,6 +17,12 @@ from birdbone.evaluate.damage.tokens import TokenComparison
 
 HintKind = Literal["tokenizer", "positions", "vocabulary_rows", "layer"]
 
+_WORDS: dict[HintKind, str] = {
+    "tokenizer": "another tokenizer",
+    "positions": "wrong positions (rope), or wrong queries or keys",
+    "vocabulary_rows": "wrong rows of the vocabulary",
+    "layer": "noise, a dead head or permuted rows in a layer",
+}
 _UNTOUCHED = 1e-3
 _FEW_POSITIONS = 0.1
 
@@ -28,6 +34,11 @@ class Hint:
     kind: HintKind
     """`positions`: rope, or attention's scores. `layer`: noise, a dead head or permuted rows inside a layer."""
     evidence: str
+
+    @property
+    def words(self) -> str:
+        """The cause in words."""
+        return _WORDS[self.kind]
 
 
 def hint_of_tokens(tokens: TokenComparison) -> Hint:
@@ -51,8 +62,8 @@ def hint_of_reading(reading: PairedReading) -> Hint | None:
         return Hint(
             kind="positions",
             evidence=(
-                f"the first token of a window, which attends to itself alone, diverges by {first:.2g} nats, all tokens "
-                f"by {total:.2g}: rope, or the queries and keys"
+                f"the first token of a window, which attends to itself alone, diverges by {first:.2g} nats, "
+                f"all tokens by {total:.2g}"
             ),
         )
     share = share_of_half(reading.kl_NP, reading.ids_NP)

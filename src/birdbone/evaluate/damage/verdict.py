@@ -41,6 +41,14 @@ class DamageVerdict:
         return self.outcome == "harmless"
 
     @property
+    def in_words(self) -> str:
+        """The outcome with its hint, as a sentence."""
+        words = f"{self.outcome.capitalize()} at {self.tolerance.nats:g} nats a token, by {self.num_tokens:,} tokens"
+        if self.hint is None:
+            return f"{words}."
+        return f"{words}. Likely {self.hint.words}: {self.hint.evidence}."
+
+    @property
     def decisive(self) -> tuple[RuleFinding, ...]:
         """The rules that stand against the candidate."""
         return tuple(finding for finding in self.findings if finding.outcome != "within")
