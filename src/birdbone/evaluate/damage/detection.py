@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from birdbone.data import token_windows
-from birdbone.evaluate.damage.hints import hint_of_reading, hint_of_tokens
+from birdbone.evaluate.damage.hints import Hint, hint_of_reading, hint_of_tokens
 from birdbone.evaluate.damage.reading import read_pair, text_nll
-from birdbone.evaluate.damage.rules import RuleFinding, WindowRule, judge_reading, judge_windows
+from birdbone.evaluate.damage.rules import PairedReading, RuleFinding, WindowRule, judge_reading, judge_windows
 from birdbone.evaluate.damage.sides import Side
 from birdbone.evaluate.damage.tokens import TokenComparison, compare_tokens, cut_pieces
 from birdbone.evaluate.damage.tolerance import Tolerance
@@ -75,75 +75,82 @@ def find_damage(
     tolerance, extent = tolerance or Tolerance(), extent or Extent()
     used = _used(texts, baseline, extent.num_tokens)
     tokens = compare_tokens(baseline, candidate, used)
-    if tokens.has_same_ids and baseline.vocab_size == candidate.vocab_size:
-        return _by_positions(baseline, candidate, used, tokens, tolerance, extent, progress)
-    return _by_text(baseline, candidate, used, tokens, tolerance, extent, progress)
+    is_paired = tokens.has_same_ids and baseline.vocab_size == candidate.vocab_size
+    judge = _by_positions if is_paired else _by_text
+    read = judge(baseline, candidate, used, tolerance=tolerance, extent=extent, progress=progress)
+    findings = (*read.findings, _round_trip(tokens))
+    outcome = outcome_of(findings)
+    return DamageVerdict(
+        outcome=outcome,
+        findings=findings,
+        hint=None if outcome == "harmless" else _hint(tokens, read.reading),
+        tokens=tokens,
+        same_top1=None if read.reading is None else float(read.reading.same_NP.mean()),
+        num_tokens=read.num_tokens,
+        num_windows=read.num_windows,
+        tolerance=tolerance,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What was read and found, in one of the two ways."""
+
+    findings: tuple[RuleFinding, ...]
+    reading: PairedReading | None
+    num_tokens: int
+    num_windows: int
 
 
 def _by_positions(
     baseline: Side,
     candidate: Side,
     texts: Sequence[str],
-    tokens: TokenComparison,
+    *,
     tolerance: Tolerance,
     extent: Extent,
     progress: Progress | None,
-) -> DamageVerdict:
+) -> _Read:
     windows_NT = token_windows(texts, baseline.encode, window=extent.window, count=extent.num_windows)
     reading = read_pair(baseline.logits, candidate.logits, windows_NT, progress=progress)
-    findings = (*judge_reading(reading, tolerance, seed=extent.seed), _round_trip(tokens))
-    outcome = outcome_of(findings)
-    hint = hint_of_tokens(tokens) if tokens.num_other_text else hint_of_reading(reading)
-    return DamageVerdict(
-        outcome=outcome,
-        findings=findings,
-        hint=None if outcome == "harmless" else hint,
-        tokens=tokens,
-        same_top1=float(reading.same_NP.mean()),
-        num_tokens=windows_NT.size,
-        num_windows=len(windows_NT),
-        tolerance=tolerance,
-    )
+    findings = judge_reading(reading, tolerance, seed=extent.seed)
+    return _Read(findings=findings, reading=reading, num_tokens=windows_NT.size, num_windows=len(windows_NT))
 
 
 def _by_text(
     baseline: Side,
     candidate: Side,
     texts: Sequence[str],
-    tokens: TokenComparison,
+    *,
     tolerance: Tolerance,
     extent: Extent,
     progress: Progress | None,
-) -> DamageVerdict:
+) -> _Read:
     pieces = _pieces(texts, baseline, extent)
     num_tokens = sum(len(baseline.encode(piece)) for piece in pieces)
-    tokens_per_byte = num_tokens / sum(len(piece.encode()) for piece in pieces)
-    losses = []
+    bytes_per_token = sum(len(piece.encode()) for piece in pieces) / max(1, num_tokens)
+    rises = []
     for number, piece in enumerate(pieces):
         rise = _nll(candidate, piece, extent.window) - _nll(baseline, piece, extent.window)
-        losses.append(rise / len(piece.encode()) / tokens_per_byte)
+        rises.append(bytes_per_token * rise / len(piece.encode()))
         if progress is not None:
             progress(number + 1, len(pieces))
     rule = WindowRule(
         rule="text_loss",
-        words="rise of the loss on the same bytes, per token of the baseline,",
-        values_N=np.array(losses),
+        words="rise of the loss on the same text, for as many bytes as a token of the baseline has,",
+        values_N=np.array(rises),
         limit=tolerance.nats,
         unit="nat/token",
         must_be_shown=True,
     )
-    findings = (*judge_windows([rule], level=tolerance.level, seed=extent.seed), _round_trip(tokens))
-    outcome = outcome_of(findings)
-    return DamageVerdict(
-        outcome=outcome,
-        findings=findings,
-        hint=hint_of_tokens(tokens) if outcome != "harmless" and tokens.first_difference else None,
-        tokens=tokens,
-        same_top1=None,
-        num_tokens=num_tokens,
-        num_windows=len(pieces),
-        tolerance=tolerance,
-    )
+    findings = judge_windows([rule], level=tolerance.level, seed=extent.seed)
+    return _Read(findings=findings, reading=None, num_tokens=num_tokens, num_windows=len(pieces))
+
+
+def _hint(tokens: TokenComparison, reading: PairedReading | None) -> Hint | None:
+    if tokens.first_difference:
+        return hint_of_tokens(tokens)
+    return None if reading is None else hint_of_reading(reading)
 
 
 def _used(texts: Iterable[str], baseline: Side, num_tokens: int) -> list[str]:
