@@ -30,10 +30,10 @@ class Codec:
 
 
 def add_noise(model: nn.Module, draw: np.random.Generator) -> str:
-    """Add Gaussian noise to one linear, or to all of one layer, of 2 to 150 % of each one's own spread."""
+    """Add Gaussian noise to one linear, or to all of one layer, of 5 to 150 % of each one's own spread."""
     layer = _any_layer(model, draw)
     slots = _SLOTS if draw.random() < 0.3 else (str(draw.choice(_SLOTS)),)
-    share = _log_uniform(draw, 0.02, 1.5)
+    share = _log_uniform(draw, 0.05, 1.5)
     for slot in slots:
         weight = layer.get_submodule(slot).weight
         weight += share * weight.std() * _normal(weight, draw)
@@ -63,14 +63,14 @@ def permute_rows(model: nn.Module, draw: np.random.Generator) -> str:
 
 
 def turn_rope(model: nn.Module, draw: np.random.Generator) -> str:
-    """Give RoPE another base, 2 % to 100 times off, or linear scaling by 0.5 % to 8 times."""
+    """Give RoPE another base, 30 % to 100 times off, or linear scaling by 5 % to 8 times."""
     rotary = model.model.rotary_emb
     if draw.random() < 0.5:
-        times = _log_uniform(draw, 1.02, 100) ** draw.choice([-1, 1])
+        times = _log_uniform(draw, 1.3, 100) ** draw.choice([-1, 1])
         exponents = torch.arange(len(rotary.inv_freq)) / len(rotary.inv_freq)
         rotary.inv_freq *= times**-exponents
         return f"base {times:.3g} times"
-    times = (1 + _log_uniform(draw, 0.005, 7)) ** draw.choice([-1, 1])
+    times = (1 + _log_uniform(draw, 0.05, 7)) ** draw.choice([-1, 1])
     rotary.inv_freq /= times
     return f"positions over {times:.3g}"
 
@@ -116,8 +116,8 @@ HARMLESS: dict[str, Callable[[nn.Module, np.random.Generator], str]] = {
 
 
 def shift_ids(codec: Codec, draw: np.random.Generator, *, low: int, high: int) -> tuple[Codec, str]:
-    """Move the ids of a stretch of 2 to all of those from `low` to `high` by one; text comes back as it was."""
-    count = round(_log_uniform(draw, 2, high - low))
+    """Move the ids of a stretch of 4 to all of those from `low` to `high` by one; text comes back as it was."""
+    count = round(_log_uniform(draw, 4, high - low))
     begin = int(draw.integers(low, high - count + 1))
     there = np.arange(high)
     there[begin : begin + count] = np.roll(there[begin : begin + count], 1)
@@ -143,8 +143,8 @@ def renumber_vocabulary(model: nn.Module, codec: Codec, draw: np.random.Generato
 
 
 def shuffled_order(count: int, draw: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Return an order of merges in which a share of 0.5 to 100 % have changed places, and the share."""
-    share = _log_uniform(draw, 0.005, 1)
+    """Return an order of merges in which a share of 2 to 100 % have changed places, and the share."""
+    share = _log_uniform(draw, 0.02, 1)
     order = np.arange(count)
     moved = np.sort(draw.permutation(count)[: max(2, round(share * count))])
     order[moved] = draw.permutation(moved)

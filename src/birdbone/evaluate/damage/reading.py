@@ -63,7 +63,7 @@ def text_nll(logits: LogitsSource, ids: Sequence[int], *, prefix_token: int, win
     total = 0.0
     for begin in range(0, len(ids), window - 1):
         stretch = np.array([prefix_token, *ids[begin : begin + window - 1]], dtype=np.int64)
-        total += _stretch_nll(logits(stretch[:-1]), stretch[1:])
+        total += _stretch_nll(logits(stretch), stretch[1:])
     if not np.isfinite(total):
         raise NonFiniteLogitsError(f"The likelihood of a text of {len(ids)} tokens is {total}.")
     return total
@@ -89,7 +89,8 @@ def _read_window(
 @torch.no_grad()
 def _stretch_nll(logits: Iterable[Tensor], targets_P: NDArray[np.int64]) -> float:
     total, begin = 0.0, 0
-    for logits_CV in logits:
+    for chunk_CV in logits:
+        logits_CV = chunk_CV[: len(targets_P) - begin]  # what follows the last token is not known
         wanted_C1 = torch.from_numpy(targets_P[begin : begin + len(logits_CV)]).to(logits_CV.device)[:, None]
         total -= float(logits_CV.float().log_softmax(-1).gather(1, wanted_C1).sum(dtype=torch.float64))
         begin += len(logits_CV)
