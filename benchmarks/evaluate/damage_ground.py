@@ -28,8 +28,11 @@ HARMLESS_KINDS = (*HARMLESS, "batches", "renumbered vocabulary")
 HARMLESS_SHARE = 0.5
 """Share of the tolerance below which a true effect is harmless."""
 
-_SURE = 5.0
-_STORIES_SETS, _STORIES_TRUTHS, _STARTER_TRUTHS = 12, 16, 8
+_SURE = 4.0
+_WINDOW, _TRUTH_WINDOWS = 128, 16
+_STORIES_SETS, _STORIES_TRUTHS, _STARTER_TRUTHS = 12, 64, 8
+TRUTH = Extent(window=_WINDOW, num_windows=_TRUTH_WINDOWS)
+"""How much of the separate text is read at once."""
 
 
 @dataclass(slots=True)
@@ -51,12 +54,13 @@ class Ground:
 
     def remember(self) -> None:
         """Run the baseline over all windows."""
-        for texts in (*self.tests, *self.truths):
-            self.known |= logits_of(self.model, self.windows(texts), self.batch_size)
+        for sets, extent in ((self.tests, self.extent), (self.truths, TRUTH)):
+            for texts in sets:
+                self.known |= logits_of(self.model, self.windows(texts, extent), self.batch_size)
 
-    def windows(self, texts: Sequence[str]) -> np.ndarray:
+    def windows(self, texts: Sequence[str], extent: Extent) -> np.ndarray:
         """Return the windows that the detector will read."""
-        return token_windows(texts, self.codec.encode, window=self.extent.window, count=self.extent.num_windows)
+        return token_windows(texts, self.codec.encode, window=extent.window, count=extent.num_windows)
 
     def baseline(self) -> Side:
         return self.side(self.model, self.codec, self.known)
@@ -88,7 +92,7 @@ def stories(weights: Path, vocabulary: Path, text: Path) -> Ground:
     pieces = Vocabulary.read(vocabulary, model.config.vocab_size)
     codec = Codec(encode=pieces.encode, decode=pieces.decode, prefix_token=BEGIN)
     documents = [story.strip() for story in text.read_text(encoding="utf-8").split("<|endoftext|>")[:-1]]
-    extent = Extent()
+    extent = Extent(window=_WINDOW, num_windows=32)
 
     def other_merges(draw: np.random.Generator) -> tuple[Codec, str]:
         order, share = shuffled_order(len(pieces.scores) - 259, draw)
@@ -97,13 +101,13 @@ def stories(weights: Path, vocabulary: Path, text: Path) -> Ground:
         changed = Codec(encode=other.encode, decode=other.decode, prefix_token=BEGIN)
         return changed, f"{share:.2g} of the merges elsewhere"
 
-    sets = _divide(documents, codec, extent.num_tokens, _STORIES_SETS + _STORIES_TRUTHS)
+    tests, truths = _divide(documents, codec, extent, _STORIES_SETS, _STORIES_TRUTHS)
     return Ground(
         name="stories260K",
         model=model,
         codec=codec,
-        tests=sets[:_STORIES_SETS],
-        truths=sets[_STORIES_SETS:],
+        tests=tests,
+        truths=truths,
         extent=extent,
         ids=(259, model.config.vocab_size),
         other_merges=other_merges,
@@ -116,14 +120,14 @@ def starter() -> Ground:
     loaded = load_model("starter")
     side = side_of(loaded)
     codec = Codec(encode=side.encode, decode=side.decode, prefix_token=side.prefix_token)
-    extent = Extent(window=128, num_windows=16)
-    sets = _divide(load_corpus().heldout, codec, extent.num_tokens, 1 + _STARTER_TRUTHS)
+    extent = Extent(window=_WINDOW, num_windows=16)
+    tests, truths = _divide(load_corpus().heldout, codec, extent, 1, _STARTER_TRUTHS)
     return Ground(
         name="starter",
         model=loaded.model,
         codec=codec,
-        tests=sets[:1],
-        truths=sets[1:],
+        tests=tests,
+        truths=truths,
         extent=extent,
         ids=(300, loaded.architecture.vocab_size),
         other_merges=lambda draw: shuffle_merges(loaded.tokenizer.backend_tokenizer, side.prefix_token, draw),
@@ -161,16 +165,18 @@ def measure(ground: Ground, kind: str, number: int, *, seed: int, tolerance: Tol
         label = "windows in another order and company"
     batch_size = ground.batch_size if order is None else int(draw.integers(1, max(2, ground.batch_size)))
 
-    def judged(texts: Sequence[str]) -> tuple[DamageVerdict, Side]:
+    def judged(texts: Sequence[str], extent: Extent) -> tuple[DamageVerdict, Side]:
         known: dict[bytes, Tensor] = {}
         if codec is ground.codec:
-            windows_NT = ground.windows(texts)
-            known = logits_of(model, windows_NT if order is None else windows_NT[order], batch_size)
+            windows_NT = ground.windows(texts, extent)
+            if order is not None:
+                windows_NT = windows_NT[order[order < len(windows_NT)]]
+            known = logits_of(model, windows_NT, batch_size)
         side = ground.side(model, codec, known)
-        return find_damage(ground.baseline(), side, texts, tolerance=tolerance, extent=ground.extent), side
+        return find_damage(ground.baseline(), side, texts, tolerance=tolerance, extent=extent), side
 
     texts = ground.tests[number % len(ground.tests)]
-    verdict, side = judged(texts)
+    verdict, side = judged(texts, ground.extent)
     assert verdict.num_tokens <= ground.extent.num_tokens
     row = {
         "ground": ground.name,
@@ -183,7 +189,7 @@ def measure(ground: Ground, kind: str, number: int, *, seed: int, tolerance: Tol
         "hint": verdict.hint.kind if verdict.hint else None,
         "naive_ratio": _naive_ratio(ground, side, verdict, texts),
     }
-    row |= _truth(ground, lambda texts: judged(texts)[0], tolerance)
+    row |= _truth(ground, lambda texts: judged(texts, TRUTH)[0], tolerance)
     row["seconds"] = round(time.perf_counter() - begun, 2)
     return row
 
@@ -191,7 +197,7 @@ def measure(ground: Ground, kind: str, number: int, *, seed: int, tolerance: Tol
 def _truth(ground: Ground, judged: Callable[[Sequence[str]], DamageVerdict], tolerance: Tolerance) -> dict[str, Any]:
     """Return the effect in nats a token on separate text: the larger of divergence and loss, or the loss on the text.
 
-    Sets of text are read until the effect lies five standard errors from both bounds, or there are no more of them.
+    Sets of text are read until the effect lies four standard errors from both bounds, or there are no more of them.
     """
     seen: list[np.ndarray] = []
     num_tokens = 0
@@ -224,15 +230,20 @@ def _naive_ratio(ground: Ground, side: Side, verdict: DamageVerdict, texts: Sequ
     return float(np.exp(means[0] - means[1]))
 
 
-def _divide(texts: Sequence[str], codec: Codec, num_tokens: int, num_sets: int) -> list[list[str]]:
-    """Return the texts in order as sets of at least so many tokens."""
+def _divide(
+    texts: Sequence[str], codec: Codec, extent: Extent, num_tests: int, num_truths: int
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the texts in order as sets for tests and for the truth, each of at least as many tokens as are read."""
+    wanted = [extent.num_tokens] * num_tests + [TRUTH.num_tokens] * num_truths
     sets: list[list[str]] = [[]]
     total = 0
     for text in texts:
+        if len(sets) > len(wanted):
+            break
         sets[-1].append(text)
         total += len(codec.encode(text))
-        if total >= num_tokens:
+        if total >= wanted[len(sets) - 1]:
             sets.append([])
             total = 0
-    assert len(sets) > num_sets, f"the text has {len(sets) - 1} sets of {num_tokens} tokens; {num_sets} are needed"
-    return sets[:num_sets]
+    assert len(sets) > len(wanted), f"the text has {len(sets) - 1} sets of tokens; {len(wanted)} are needed"
+    return sets[:num_tests], sets[num_tests : len(wanted)]
