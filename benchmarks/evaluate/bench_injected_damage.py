@@ -104,6 +104,7 @@ def _measure_all(settings: argparse.Namespace, tolerance: Tolerance) -> Iterator
         for number in range(count)
         for kind in kinds
     ]
+    tasks.sort(key=lambda task: task[2])  # all kinds in turn, so that what is done by any time is a fair sample
     kept = settings.records is not None and settings.records.is_file()
     known = [json.loads(line) for line in settings.records.read_text().splitlines()] if kept else []
     done = {(each["ground"], each["kind"], each["number"]) for each in known}

@@ -41,8 +41,8 @@ def add_noise(model: nn.Module, draw: np.random.Generator) -> str:
 
 
 def kill_heads(model: nn.Module, draw: np.random.Generator) -> str:
-    """Silence one to four heads, or dampen them to what is left of 0 to 70 %."""
-    width, count = _head_width(model), int(draw.integers(1, 5))
+    """Silence one to six heads, or dampen them to what is left of 0 to 70 %."""
+    width, count = _head_width(model), int(draw.integers(1, 7))
     left = 0.0 if draw.random() < 0.7 else float(draw.uniform(0, 0.7))
     for _ in range(count):
         weight = _any_layer(model, draw).self_attn.o_proj.weight
