@@ -24,7 +24,7 @@ _WORDS: dict[HintKind, str] = {
     "layer": "noise, a dead head or permuted rows in a layer",
 }
 _UNTOUCHED = 1e-3
-_RARER = 0.4
+_RARER = 0.25
 _SEED = 0
 
 
