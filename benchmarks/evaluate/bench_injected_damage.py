@@ -5,7 +5,7 @@ refused, "undecided" included (bar: 5 %)?
 Method: copies of a small real model are changed: noise in one layer, dead heads, permuted rows, wrong RoPE, a wrong
 tokenizer, each of a severity drawn over orders of magnitude; and harmlessly: stored in 16 or 8 bits, written otherwise
 (neurons and heads permuted, norms scaled), both, other batches, a vocabulary renumbered on both sides. Each case is
-judged on one of several sets of text. Its true effect is measured on separate text (up to 131,072 tokens; reading
+judged on one of several sets of text. Its true effect is measured on separate text (up to 98,304 tokens; reading
 stops once it lies four standard errors from both bounds): the larger of KL divergence and rise of the loss, a token.
 Damaged is what exceeds the tolerance, harmless what stays below half of it, whatever made it; the cases between are
 shown apart. On the starter fewer tokens and cases. Intervals: Clopper-Pearson, 95 %.
