@@ -43,8 +43,8 @@ _NAIVE_RATIO = 1.03
 _CURVE = (0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, np.inf)
 _RIGHT_HINTS = {
     "noise in one layer": {"layer"},
-    "dead head": {"layer"},
-    "permuted rows": {"layer", "vocabulary_rows"},
+    "dead head": {"layer", "few_tokens"},
+    "permuted rows": {"layer", "few_tokens"},
     "wrong rope": {"positions"},
     "wrong tokenizer": {"tokenizer"},
 }

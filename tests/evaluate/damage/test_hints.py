@@ -31,7 +31,7 @@ def test_a_first_token_that_stays_as_it_was_speaks_for_positions() -> None:
 
 
 def test_divergence_after_few_tokens_speaks_for_their_rows() -> None:
-    assert kind_of(np.where(IDS < 2, 1.0, 0.001)) == "vocabulary_rows"
+    assert kind_of(np.where(IDS < 2, 1.0, 0.001)) == "few_tokens"
 
 
 def test_divergence_everywhere_speaks_for_a_layer() -> None:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from birdbone.evaluate.damage.rules import PairedReading
 from birdbone.evaluate.damage.tokens import TokenComparison
 
-HintKind = Literal["tokenizer", "positions", "vocabulary_rows", "layer"]
+HintKind = Literal["tokenizer", "positions", "few_tokens", "layer"]
 
 _WORDS: dict[HintKind, str] = {
     "tokenizer": "another tokenizer",
     "positions": "wrong positions (rope), or wrong queries or keys",
-    "vocabulary_rows": "wrong rows of the vocabulary",
+    "few_tokens": "what serves few tokens: their rows of the vocabulary, or a head of an early layer",
     "layer": "noise, a dead head or permuted rows in a layer",
 }
 _UNTOUCHED = 1e-3
@@ -72,7 +72,7 @@ def hint_of_reading(reading: PairedReading) -> Hint | None:
     dealt_NP = np.random.default_rng(_SEED).permutation(reading.kl_NP.ravel()).reshape(reading.kl_NP.shape)
     by_chance = share_of_half(dealt_NP, reading.ids_NP)
     return Hint(
-        kind="vocabulary_rows" if share <= _RARER * by_chance else "layer",
+        kind="few_tokens" if share <= _RARER * by_chance else "layer",
         evidence=(
             f"half of the divergence follows tokens that stand at {share:.1%} of the positions; "
             f"by chance that would be {by_chance:.1%}"
