@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from birdbone.data import load_corpus, token_windows
 from birdbone.evaluate.damage import DamageVerdict, Tolerance
 from birdbone.evaluate.damage.detection import Extent, find_damage
-from birdbone.evaluate.damage.reading import text_nll
 from birdbone.evaluate.damage.sides import Side, side_of
 from birdbone.models import load_model
 
@@ -62,28 +61,26 @@ class Ground:
         """Return the windows that the detector will read."""
         return token_windows(texts, self.codec.encode, window=extent.window, count=extent.num_windows)
 
-    def baseline(self) -> Side:
-        return self.side(self.model, self.codec, self.known)
-
-    def side(self, model: nn.Module, codec: Codec, known: dict[bytes, Tensor]) -> Side:
-        """Return a side that looks up the logits of a window, and computes those of one that it does not know."""
+    def side(self, model: nn.Module, codec: Codec, known: dict[bytes, Tensor]) -> tuple[Side, dict[bytes, Tensor]]:
+        """Return a side that computes the logits of a window once, and what it will have been asked."""
+        asked: dict[bytes, Tensor] = {}
 
         @torch.no_grad()
         def logits(window_T: np.ndarray) -> list[Tensor]:
-            found = known.get(window_T.tobytes())
-            if found is None:
-                found = model(torch.from_numpy(window_T)[None]).logits[0]
-                if known is self.known:
-                    known[window_T.tobytes()] = found
-            return [found]
+            ids = window_T.tobytes()
+            if ids not in known:
+                known[ids] = model(torch.from_numpy(window_T)[None]).logits[0]
+            asked[ids] = known[ids]
+            return [asked[ids]]
 
-        return Side(
+        side = Side(
             logits=logits,
             encode=codec.encode,
             decode=codec.decode,
             prefix_token=codec.prefix_token,
             vocab_size=self.model.config.vocab_size,
         )
+        return side, asked
 
 
 def stories(weights: Path, vocabulary: Path, text: Path) -> Ground:
@@ -165,18 +162,20 @@ def measure(ground: Ground, kind: str, number: int, *, seed: int, tolerance: Tol
         label = "windows in another order and company"
     batch_size = ground.batch_size if order is None else int(draw.integers(1, max(2, ground.batch_size)))
 
-    def judged(texts: Sequence[str], extent: Extent) -> tuple[DamageVerdict, Side]:
+    def judged(texts: Sequence[str], extent: Extent) -> tuple[DamageVerdict, float]:
         known: dict[bytes, Tensor] = {}
         if codec is ground.codec:
             windows_NT = ground.windows(texts, extent)
             if order is not None:
                 windows_NT = windows_NT[order[order < len(windows_NT)]]
             known = logits_of(model, windows_NT, batch_size)
-        side = ground.side(model, codec, known)
-        return find_damage(ground.baseline(), side, texts, tolerance=tolerance, extent=extent), side
+        candidate, by_candidate = ground.side(model, codec, known)
+        baseline, by_baseline = ground.side(ground.model, ground.codec, ground.known)
+        found = find_damage(baseline, candidate, texts, tolerance=tolerance, extent=extent)
+        return found, _naive_ratio(found, (by_candidate, by_baseline))
 
     texts = ground.tests[number % len(ground.tests)]
-    verdict, side = judged(texts, ground.extent)
+    verdict, naive_ratio = judged(texts, ground.extent)
     assert verdict.num_tokens <= ground.extent.num_tokens
     row = {
         "ground": ground.name,
@@ -187,7 +186,7 @@ def measure(ground: Ground, kind: str, number: int, *, seed: int, tolerance: Tol
         "decisive": [finding.rule for finding in verdict.decisive],
         "figures": {each.rule: [each.value, each.low, each.high] for each in verdict.findings},
         "hint": verdict.hint.kind if verdict.hint else None,
-        "naive_ratio": _naive_ratio(ground, side, verdict, texts),
+        "naive_ratio": naive_ratio,
     }
     row |= _truth(ground, lambda texts: judged(texts, TRUTH)[0], tolerance)
     row["seconds"] = round(time.perf_counter() - begun, 2)
@@ -217,16 +216,25 @@ def _truth(ground: Ground, judged: Callable[[Sequence[str]], DamageVerdict], tol
     return {"effect": effect, "effect_error": error, "effect_tokens": num_tokens}
 
 
-def _naive_ratio(ground: Ground, side: Side, verdict: DamageVerdict, texts: Sequence[str]) -> float:
-    """Return the ratio of perplexities, each a token of the model's own, as who looks at nothing else takes it."""
+def _naive_ratio(verdict: DamageVerdict, read: Sequence[dict[bytes, Tensor]]) -> float:
+    """Return the ratio of perplexities, each a token of the model's own, as who looks at nothing else takes it.
+
+    Args:
+        verdict: tells the ratio where both read the same tokens.
+        read: the logits of what was read as text, by the candidate and by the baseline.
+    """
     losses = [each.value for each in verdict.findings if each.rule == "loss"]
     if losses:
         return float(np.exp(losses[0]))
     means = []
-    for each in (side, ground.baseline()):
-        ids = [token for text in texts for token in each.encode(text)][: ground.extent.num_tokens]
-        nll = text_nll(each.logits, ids, prefix_token=each.prefix_token, window=ground.extent.window)
-        means.append(nll / len(ids))
+    for logits_of_stretch in read:
+        nll = [
+            -logits_PV[:-1]
+            .log_softmax(-1)
+            .gather(1, torch.from_numpy(np.frombuffer(ids, np.int64)[1:].copy())[:, None])
+            for ids, logits_PV in logits_of_stretch.items()
+        ]
+        means.append(float(torch.cat(nll).mean()))
     return float(np.exp(means[0] - means[1]))
 
 
