@@ -228,12 +228,10 @@ def _naive_ratio(verdict: DamageVerdict, read: Sequence[dict[bytes, Tensor]]) ->
         return float(np.exp(losses[0]))
     means = []
     for logits_of_stretch in read:
-        nll = [
-            -logits_PV[:-1]
-            .log_softmax(-1)
-            .gather(1, torch.from_numpy(np.frombuffer(ids, np.int64)[1:].copy())[:, None])
-            for ids, logits_PV in logits_of_stretch.items()
-        ]
+        nll = []
+        for ids, logits_PV in logits_of_stretch.items():
+            targets_P = torch.from_numpy(np.frombuffer(ids, np.int64)[1:].copy())
+            nll.append(-logits_PV[:-1].log_softmax(-1).gather(1, targets_P[:, None]))
         means.append(float(torch.cat(nll).mean()))
     return float(np.exp(means[0] - means[1]))
 
