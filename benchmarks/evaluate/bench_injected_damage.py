@@ -5,7 +5,7 @@ refused, "undecided" included (bar: 5 %)?
 Method: copies of a small real model are changed: noise in one layer, dead heads, permuted rows, wrong RoPE, a wrong
 tokenizer, each of a severity drawn over orders of magnitude; and harmlessly: stored in 16 or 8 bits, written otherwise
 (neurons and heads permuted, norms scaled), both, other batches, a vocabulary renumbered on both sides. Each case is
-judged on one of several sets of text. Its true effect is measured on separate text (up to 98,304 tokens; reading
+judged on one of several sets of text. Its true effect is measured on separate text (up to `--truth-tokens`; reading
 stops once it lies four standard errors from both bounds): the larger of KL divergence and rise of the loss, a token.
 Damaged is what exceeds the tolerance, harmless what stays below half of it, whatever made it; the cases between are
 shown apart. On the starter fewer tokens and cases. Intervals: Clopper-Pearson, 95 %.
@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from damage_ground import DAMAGE_KINDS, HARMLESS_KINDS, HARMLESS_SHARE, Ground, measure, starter, stories
+from damage_ground import DAMAGE_KINDS, HARMLESS_KINDS, HARMLESS_SHARE, TRUTH, Ground, measure, starter, stories
 from paired_items import provenance
 from scipy.stats import binomtest
 
@@ -40,6 +40,7 @@ from birdbone.evaluate.damage import Tolerance
 
 _OUTPUT = Path("benchmarks/results/evaluate-injected_damage.json")
 _NAIVE_RATIO = 1.03
+_STARTER_TRUTHS = 8
 _CURVE = (0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, np.inf)
 _RIGHT_HINTS = {
     "noise in one layer": {"layer"},
@@ -59,12 +60,14 @@ def main() -> None:
     torch.set_num_threads(1)
     begun = time.perf_counter()
     tolerance = Tolerance(nats=settings.tolerance)
-    chosen = {name: getattr(settings, name) for name in ("seed", "cases", "starter_cases", "tolerance")}
+    chosen = {name: getattr(settings, name) for name in ("seed", "cases", "starter_cases", "tolerance", "truth_tokens")}
     row: dict[str, Any] = provenance("bench_injected_damage", chosen | {"harmless_share": HARMLESS_SHARE})
     if settings.cases:
-        _GROUNDS["stories260K"] = stories(settings.weights, settings.vocabulary, settings.text)
+        _GROUNDS["stories260K"] = stories(
+            settings.weights, settings.vocabulary, settings.text, num_truths=settings.truth_tokens // TRUTH.num_tokens
+        )
     if settings.starter_cases:
-        _GROUNDS["starter"] = starter()
+        _GROUNDS["starter"] = starter(num_truths=_STARTER_TRUTHS)
     for ground in _GROUNDS.values():
         ground.remember()
         row[f"{ground.name}_tokens"] = ground.extent.num_tokens
@@ -85,6 +88,7 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=110, help="of each kind of damage; 15 in 16 of each harmless kind")
     parser.add_argument("--starter-cases", type=int, default=4, help="of each kind, on the starter")
     parser.add_argument("--tolerance", type=float, default=Tolerance().nats)
+    parser.add_argument("--truth-tokens", type=int, default=98_304, help="of separate text, at most, for the truth")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--records", type=Path, default=None)

@@ -29,7 +29,7 @@ HARMLESS_SHARE = 0.5
 
 _SURE = 4.0
 _WINDOW, _TRUTH_WINDOWS = 128, 16
-_STORIES_SETS, _STORIES_TRUTHS, _STARTER_TRUTHS = 8, 48, 8
+_STORIES_SETS = 8
 TRUTH = Extent(window=_WINDOW, num_windows=_TRUTH_WINDOWS)
 """How much of the separate text is read at once."""
 
@@ -53,7 +53,7 @@ class Ground:
 
     def remember(self) -> None:
         """Run the baseline over the windows that most cases need."""
-        for sets, extent in ((self.tests, self.extent), (self.truths[:2], TRUTH)):
+        for sets, extent in ((self.tests, self.extent), (self.truths[:8], TRUTH)):
             for texts in sets:
                 self.known |= logits_of(self.model, self.windows(texts, extent), self.batch_size)
 
@@ -83,7 +83,7 @@ class Ground:
         return side, asked
 
 
-def stories(weights: Path, vocabulary: Path, text: Path) -> Ground:
+def stories(weights: Path, vocabulary: Path, text: Path, *, num_truths: int) -> Ground:
     """Return a model of llama2.c with stories like those that it was trained on."""
     model = read_model(weights)
     pieces = Vocabulary.read(vocabulary, model.config.vocab_size)
@@ -98,7 +98,7 @@ def stories(weights: Path, vocabulary: Path, text: Path) -> Ground:
         changed = Codec(encode=other.encode, decode=other.decode, prefix_token=BEGIN)
         return changed, f"{share:.2g} of the merges elsewhere"
 
-    tests, truths = _divide(documents, codec, extent, _STORIES_SETS, _STORIES_TRUTHS)
+    tests, truths = _divide(documents, codec, extent, _STORIES_SETS, num_truths)
     return Ground(
         name="stories260K",
         model=model,
@@ -112,13 +112,13 @@ def stories(weights: Path, vocabulary: Path, text: Path) -> Ground:
     )
 
 
-def starter() -> Ground:
+def starter(*, num_truths: int) -> Ground:
     """Return the starter model with text of the bundled corpus; a quarter of the tokens, as each pass is slow."""
     loaded = load_model("starter")
     side = side_of(loaded)
     codec = Codec(encode=side.encode, decode=side.decode, prefix_token=side.prefix_token)
     extent = Extent(window=_WINDOW, num_windows=16)
-    tests, truths = _divide(load_corpus().heldout, codec, extent, 1, _STARTER_TRUTHS)
+    tests, truths = _divide(load_corpus().heldout, codec, extent, 1, num_truths)
     return Ground(
         name="starter",
         model=loaded.model,
