@@ -124,19 +124,12 @@ def divergence(
     return _summarise(np.stack(kl), np.stack(same), generator, num_resamples)
 
 
-def _window_divergence(
-    reference: Iterable[Tensor], candidate: Iterable[Tensor]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    kl, same = [], []
-    for ours_CV, theirs_CV in _side_by_side(iter(reference), iter(candidate)):
-        log_p_CV, log_q_CV = ours_CV.float().log_softmax(-1), theirs_CV.float().log_softmax(-1)
-        kl.append((log_p_CV.exp() * (log_p_CV - log_q_CV)).sum(-1, dtype=torch.float64))
-        same.append((log_p_CV.argmax(-1) == log_q_CV.argmax(-1)).double())
-    return torch.cat(kl).cpu().numpy(), torch.cat(same).cpu().numpy()
+def side_by_side(reference: Iterator[Tensor], candidate: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield pairs of equally long chunks, whatever chunks the two sources come in.
 
-
-def _side_by_side(reference: Iterator[Tensor], candidate: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield pairs of equally long chunks, whatever chunks the two sources come in."""
+    Raises:
+        UnpairedError: the sources differ in their vocabulary or their number of positions.
+    """
     ours, theirs = next(reference, None), next(candidate, None)
     while ours is not None and theirs is not None:
         if ours.shape[1] != theirs.shape[1]:
@@ -147,6 +140,17 @@ def _side_by_side(reference: Iterator[Tensor], candidate: Iterator[Tensor]) -> I
         theirs = theirs[size:] if len(theirs) > size else next(candidate, None)
     if ours is not None or theirs is not None:
         raise UnpairedError("One source has logits of more positions than the other.")
+
+
+def _window_divergence(
+    reference: Iterable[Tensor], candidate: Iterable[Tensor]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    kl, same = [], []
+    for ours_CV, theirs_CV in side_by_side(iter(reference), iter(candidate)):
+        log_p_CV, log_q_CV = ours_CV.float().log_softmax(-1), theirs_CV.float().log_softmax(-1)
+        kl.append((log_p_CV.exp() * (log_p_CV - log_q_CV)).sum(-1, dtype=torch.float64))
+        same.append((log_p_CV.argmax(-1) == log_q_CV.argmax(-1)).double())
+    return torch.cat(kl).cpu().numpy(), torch.cat(same).cpu().numpy()
 
 
 def _summarise(
