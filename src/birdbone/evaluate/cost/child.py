@@ -16,8 +16,8 @@ from typing import IO, Any, Protocol, TypeVar
 from birdbone.core import Strict
 from birdbone.evaluate.cost.worker import Order
 from birdbone.evaluate.errors import CostWorkerError
-from birdbone.models.dtype import WAIT_POLICY_VARIABLE
 
+_WAIT_POLICY_VARIABLE = "OMP_WAIT_POLICY"
 _MODULE = "birdbone.evaluate.cost.worker"
 _MEMORY_HINT = "A kernel that runs out of memory ends a process so: free some, or measure one model at a time."
 
@@ -83,7 +83,7 @@ def open_child(order: Order) -> Iterator[Child]:
     It waits for work as libraries do by themselves: a run makes waiting threads sleep, with which two threads of
     llama.cpp decode slower than one.
     """
-    environment = {name: value for name, value in os.environ.items() if name != WAIT_POLICY_VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name != _WAIT_POLICY_VARIABLE}
     command = [sys.executable, "-P", "-m", _MODULE, order.model_dump_json()]
     with (
         TemporaryFile("w+") as errors,
