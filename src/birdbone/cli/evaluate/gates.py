@@ -40,7 +40,7 @@ def gate(
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict as Markdown too.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a candidate against a baseline by a file of rules; ends with 1 if a rule fails."""
+    """Judge a candidate by rules; ends with 1 if one fails."""
     from birdbone.cli import output
     from birdbone.cli.evaluate import asking, gating
 
@@ -80,7 +80,7 @@ def override(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check that there is such a rule.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a rule through that failed in a run, with a reason, which the audit keeps."""
+    """Let a failed rule of a run through, with a reason."""
     from dataclasses import asdict
 
     from birdbone.cli import output
