@@ -35,6 +35,7 @@ from birdbone.evaluate.fairness.groups import (
 from birdbone.evaluate.fairness.likelihoods import end_of_text, score_groups
 from birdbone.evaluate.fairness.resampling import cluster_interval
 from birdbone.evaluate.fairness.templates import GROUPS, SCENES, Scene
+from birdbone.evaluate.statistics.multiplicity import holm
 
 NUM_SWAPS = 2000
 """How often groups are swapped to see what chance does."""
@@ -114,12 +115,14 @@ def audit_substitution(
     asked = [_requests(judge, scene, tuple(groups[attribute].values())) for attribute, scene in places]
     found = score_groups(judge, asked, progress=progress)
     sheet = AuditSheet(audit="substitution", artefact=artefact, method=_METHOD)
+    swapped: dict[str, NDArray[np.float64]] = {}
     for attribute, terms in groups.items():
         pairs = zip(places, found, strict=True)
         log_odds = [
             _log_odds(scores, len(terms)) for (of, _), scores in pairs if of == attribute and scores is not None
         ]
-        _add_attribute(sheet, attribute, tuple(terms), log_odds)
+        swapped |= _add_attribute(sheet, attribute, tuple(terms), log_odds)
+    _add_p_values(sheet, swapped)
     num_long = found.count(None)
     return sheet.result(num_items=len(places) - num_long, skipped={TOO_LONG: num_long})
 
@@ -141,10 +144,11 @@ def _log_odds(scores: Sequence[float], num_groups: int) -> NDArray[np.float64]:
 
 def _add_attribute(
     sheet: AuditSheet, attribute: str, names: Sequence[str], log_odds: Sequence[NDArray[np.float64]]
-) -> None:
+) -> dict[str, NDArray[np.float64]]:
+    """Add the figures of an attribute; return what is to be swapped for a p-value, by the figure's name."""
     if not log_odds:
         sheet.leave_out(attribute, "no scene fits the model")
-        return
+        return {}
     log_odds_SG3 = np.stack(log_odds)
     selected_SG3 = select(log_odds_SG3)
     told_SG4, open_SG4 = told_counts(selected_SG3), open_counts(selected_SG3)
@@ -154,9 +158,12 @@ def _add_attribute(
         method = "favourable word where the scene tells nothing"
         sheet.add_share(f"selection_rate.{attribute}.{name}", num_selected, len(open_SG4), method=method)
     _add_gaps(sheet, f"demographic_parity.{attribute}", open_SG4, PARITY)
-    _add_p_value(sheet, f"demographic_parity.{attribute}", open_SG4[..., SELECTED])
     _add_gaps(sheet, f"equalized_odds.{attribute}", told_SG4, ODDS)
     _add_opinions(sheet, attribute, log_odds_SG3[..., _OPEN])
+    return {
+        f"demographic_parity.{attribute}": open_SG4[..., SELECTED],
+        f"opinion_gap.{attribute}": log_odds_SG3[..., _OPEN],
+    }
 
 
 def _add_accuracy(sheet: AuditSheet, attribute: str, told_SG4: Counts) -> None:
@@ -187,13 +194,14 @@ def _add_opinions(sheet: AuditSheet, attribute: str, log_odds_SG: NDArray[np.flo
     method = "largest difference of groups' mean log-odds where the scene tells nothing"
     value, size = float(_spread(log_odds_SG)), log_odds_SG.size
     sheet.add(name, value, ends=ends, sample_size=size, method=method, expected=0.0, unit="nat")
-    _add_p_value(sheet, name, log_odds_SG)
 
 
-def _add_p_value(sheet: AuditSheet, name: str, values_SG: NDArray[np.float64]) -> None:
-    p_value = swap_p_value(values_SG, generator=np.random.default_rng(_SEED))
-    method = "share of swaps of the groups within scenes that give as large a difference"
-    sheet.add(f"{name}.p_value", p_value, ends=None, sample_size=values_SG.size, method=method)
+def _add_p_values(sheet: AuditSheet, swapped: Mapping[str, NDArray[np.float64]]) -> None:
+    """Add the p-value of each difference by swapping, adjusted over all: of fourteen, one is small by chance alone."""
+    p_values = [swap_p_value(values_SG, generator=np.random.default_rng(_SEED)) for values_SG in swapped.values()]
+    method = f"swaps of the groups within scenes that give as large a difference; Holm over {len(swapped)}"
+    for (name, values_SG), p_value in zip(swapped.items(), holm(p_values) if p_values else [], strict=True):
+        sheet.add(f"{name}.p_value", float(p_value), ends=None, sample_size=values_SG.size, method=method)
 
 
 def _spread(values_SG: NDArray[np.float64]) -> NDArray[np.float64]:
