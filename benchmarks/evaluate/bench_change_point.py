@@ -6,8 +6,8 @@ Method: 1,000 series of each kind. Nulls of 20 points: normal noise; accuracies 
 accuracies of 50 to 2,000 items by turns, so that points are known unequally well; versions that differ by 3 points of
 their own beyond what their intervals say; heavy tails (Student's t, 3 degrees of freedom, scaled to a standard
 deviation of 1); 6 and 50 points of normal noise. A random walk stands beside them: it is no null, since its level does
-change. Power: a shift of 2 standard deviations after 10 of 20 points,
-after 15 of 20 (a new regression), of 3 after 3 of 6; places are right where they are exact, and near within one.
+change. Power: a shift of 2 standard deviations after 10 of 20 points, after 15 of 20 (a new regression), of 3 after 3
+of 6; places are right where they are exact, and near within one.
 Peer: ruptures' PELT with the same cost, once with our penalty on series that have our scale (the places must be
 identical), once with the penalty of the Bayesian criterion for a known variance of 1, 2 ln N, as its documentation has
 it: its false alarms and power on the same series, with the noise told to it.
