@@ -12,7 +12,7 @@ shown apart. On the starter fewer tokens and cases. Intervals: Clopper-Pearson, 
 Peer: refusing what raises the perplexity by more than 3 %, on the same tokens.
 
 Run: `python benchmarks/evaluate/bench_injected_damage.py --weights stories260K.bin --vocabulary tok512.bin --text FILE
-[--cases 110] [--starter-cases 4] [--processes 2] [--seed 0] [--records FILE]`. The text holds stories that end with
+[--cases 110] [--starter-cases 4] [--processes 2] [--seed 0] [--records FILE [--sum-up]]`. The text holds stories that end with
 `<|endoftext|>`. Cases that stand in the records are not measured again. Prints one JSON row and writes it to `--output`
 (unless its folder is missing).
 """
@@ -62,17 +62,8 @@ def main() -> None:
     tolerance = Tolerance(nats=settings.tolerance)
     chosen = {name: getattr(settings, name) for name in ("seed", "cases", "starter_cases", "tolerance", "truth_tokens")}
     row: dict[str, Any] = provenance("bench_injected_damage", chosen | {"harmless_share": HARMLESS_SHARE})
-    if settings.cases:
-        _GROUNDS["stories260K"] = stories(
-            settings.weights, settings.vocabulary, settings.text, num_truths=settings.truth_tokens // TRUTH.num_tokens
-        )
-    if settings.starter_cases:
-        _GROUNDS["starter"] = starter(num_truths=_STARTER_TRUTHS)
-    for ground in _GROUNDS.values():
-        ground.remember()
-        row[f"{ground.name}_tokens"] = ground.extent.num_tokens
-    records = list(_measure_all(settings, tolerance))
-    for name in _GROUNDS:
+    records = _read_records(settings) if settings.sum_up else list(_measure_all(settings, tolerance))
+    for name in sorted({each["ground"] for each in records}):
         row[name] = _summary([each for each in records if each["ground"] == name], tolerance.nats)
     row["seconds"] = round(time.perf_counter() - begun, 1)
     if settings.output.parent.is_dir():
@@ -92,11 +83,28 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--records", type=Path, default=None)
+    parser.add_argument("--sum-up", action="store_true", help="measure nothing: sum up what stands in the records")
     parser.add_argument("--output", type=Path, default=_OUTPUT)
     return parser.parse_args()
 
 
+def _open_grounds(settings: argparse.Namespace) -> None:
+    if settings.cases:
+        num_truths = settings.truth_tokens // TRUTH.num_tokens
+        _GROUNDS["stories260K"] = stories(settings.weights, settings.vocabulary, settings.text, num_truths=num_truths)
+    if settings.starter_cases:
+        _GROUNDS["starter"] = starter(num_truths=_STARTER_TRUTHS)
+    for ground in _GROUNDS.values():
+        ground.remember()
+
+
+def _read_records(settings: argparse.Namespace) -> list[Record]:
+    is_there = settings.records is not None and settings.records.is_file()
+    return [json.loads(line) for line in settings.records.read_text().splitlines()] if is_there else []
+
+
 def _measure_all(settings: argparse.Namespace, tolerance: Tolerance) -> Iterator[Record]:
+    _open_grounds(settings)
     counts = {
         "stories260K": (settings.cases, round(15 / 16 * settings.cases)),
         "starter": (settings.starter_cases,) * 2,
@@ -110,8 +118,7 @@ def _measure_all(settings: argparse.Namespace, tolerance: Tolerance) -> Iterator
         if kind != "renumbered vocabulary" or number % 4 == 0  # the slowest, and nearly the same each time
     ]
     tasks.sort(key=lambda task: task[2])  # all kinds in turn, so that what is done by any time is a fair sample
-    kept = settings.records is not None and settings.records.is_file()
-    known = [json.loads(line) for line in settings.records.read_text().splitlines()] if kept else []
+    known = _read_records(settings)
     done = {(each["ground"], each["kind"], each["number"]) for each in known}
     wanted = {task[:3] for task in tasks}
     yield from (each for each in known if (each["ground"], each["kind"], each["number"]) in wanted)
@@ -138,6 +145,7 @@ def _summary(records: Sequence[Record], nats: float) -> dict[str, Any]:
         "naive_false_accept": _rate(damaged, _is_accepted_naively),
         "false_alarm": _rate(harmless, lambda each: not _is_accepted(each)),
         "naive_false_alarm": _rate(harmless, lambda each: not _is_accepted_naively(each)),
+        "num_tokens": max(each.get("num_tokens", 0) for each in records) or None,
         "num_between": len(records) - len(damaged) - len(harmless),
         "num_undecided": sum(each["outcome"] == "undecided" for each in records),
         "effect_tokens_median": int(np.median([each["effect_tokens"] for each in records])),

@@ -183,6 +183,7 @@ def measure(ground: Ground, kind: str, number: int, *, seed: int, tolerance: Tol
         "number": number,
         "label": label,
         "outcome": verdict.outcome,
+        "num_tokens": verdict.num_tokens,
         "decisive": [finding.rule for finding in verdict.decisive],
         "figures": {each.rule: [each.value, each.low, each.high] for each in verdict.findings},
         "hint": verdict.hint.kind if verdict.hint else None,

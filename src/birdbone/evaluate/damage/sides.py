@@ -19,7 +19,7 @@ class Side:
     decode: Callable[[Sequence[int]], str]
     """Text of ids."""
     prefix_token: int
-    """Stands before a text that is judged whole: begin of text, or else end of text."""
+    """Stands before a text that is judged whole: begin of text, or else end of text, or else the first token."""
     vocab_size: int
     """Width of the logits."""
 
@@ -31,7 +31,7 @@ def side_of(loaded: LoadedModel) -> Side:
         UnknownReadoutError: the model's head cannot be run by parts.
     """
     tokenizer = loaded.tokenizer
-    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    named = (tokenizer.bos_token_id, tokenizer.eos_token_id, 0)  # any token will do, as long as it is always the same
 
     def encode(text: str) -> list[int]:
         return [int(token) for token in tokenizer.encode(text, add_special_tokens=False)]
@@ -43,6 +43,6 @@ def side_of(loaded: LoadedModel) -> Side:
         logits=model_logits(loaded.model),
         encode=encode,
         decode=decode,
-        prefix_token=int(begin if begin is not None else end),
+        prefix_token=next(int(token) for token in named if token is not None),
         vocab_size=loaded.architecture.vocab_size,
     )
