@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict, runtime_checkable
 
 Progress = Callable[[int, int], None]
 """Is told how many requests are answered, of how many."""
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: str
+    """`system`, `user` or `assistant`."""
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,19 @@ class Judge(Protocol):
         progress: Progress | None = None,
     ) -> list[str]:
         """Return the greedy continuation of each prompt, cut before the first of `stops`."""
+        ...
+
+
+@runtime_checkable
+class TakesChats(Protocol):
+    """A judge that knows its model's chat template."""
+
+    def encode_chat(self, conversation: Sequence[Message]) -> list[int]:
+        """Return the ids of a conversation up to where the model's answer begins.
+
+        Raises:
+            NoChatTemplateError: the model has no chat template, or it refuses the conversation.
+        """
         ...
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdbone.evaluate.benchmarks.judge import Continuation, Likelihood, Progress, cut_at
+from birdbone.evaluate.benchmarks.chats import render_chat
+from birdbone.evaluate.benchmarks.judge import Continuation, Likelihood, Message, Progress, cut_at
 from birdbone.evaluate.errors import BadRequestError, NonFiniteLogitsError
 from birdbone.models.llamacpp import LlamaCpp
 
@@ -51,6 +52,13 @@ class LlamaCppJudge:
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of ids."""
         return self.engine.detokenize(tokens)
+
+    def encode_chat(self, conversation: Sequence[Message]) -> list[int]:
+        """Return the ids of a conversation up to where the model's answer begins. Raises NoChatTemplateError."""
+        known = {"bos_token": self.engine.beginning_token, "eos_token": self.engine.end_token}
+        names = {name: self.engine.token_name(token) for name, token in known.items() if token is not None}
+        text = render_chat(self.engine.chat_template, conversation, special_tokens=names)
+        return self.engine.tokenize(text, parse_special=True)
 
     def score(self, requests: Sequence[Continuation], *, progress: Progress | None = None) -> list[Likelihood]:
         """Return the likelihood of each continuation, in their order. Raises what `Judge.score` does."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from birdbone.evaluate.benchmarks.chats import render_chat
+from birdbone.evaluate.benchmarks.judge import Message
 from birdbone.evaluate.errors import BadRequestError
 
 
@@ -36,3 +38,11 @@ class Vocabulary:
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of ids, special tokens left out."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def encode_chat(self, conversation: Sequence[Message]) -> list[int]:
+        """Return the ids of a conversation up to where the model's answer begins. Raises NoChatTemplateError."""
+        template = self.tokenizer.chat_template
+        if isinstance(template, dict):  # several, by name
+            template = template.get("default")
+        text = render_chat(template, conversation, special_tokens=self.tokenizer.special_tokens_map)
+        return self.encode(text, add_special=False)

@@ -87,6 +87,17 @@ class LlamaCpp:
         """The token that ends a text, or None."""
         return _known(self._call("llama_vocab_eos", self._vocabulary))
 
+    @property
+    def chat_template(self) -> str | None:
+        """The file's template of conversations, in Jinja, or None."""
+        text: bytes | None = self._call("llama_model_chat_template", self._model, None)
+        return None if text is None else text.decode("utf-8", errors="replace")
+
+    def token_name(self, token_id: int) -> str:
+        """Return how the vocabulary writes a token, such as `</s>`."""
+        text: bytes = self._call("llama_vocab_get_text", self._vocabulary, token_id)
+        return text.decode("utf-8", errors="replace")
+
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """Return the text of ids, special tokens left out; bytes that are no UTF-8 become U+FFFD."""
         ids = (ctypes.c_int32 * max(1, len(token_ids)))(*token_ids)

@@ -66,6 +66,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "llama_model_free": (None, [_Pointer]),
     "llama_model_get_vocab": (_Pointer, [_Pointer]),
     "llama_model_n_ctx_train": (_Int, [_Pointer]),
+    "llama_model_chat_template": (_Text, [_Pointer, _Text]),
     "llama_model_size": (ctypes.c_uint64, [_Pointer]),
     "llama_vocab_n_tokens": (_Int, [_Pointer]),
     "llama_init_from_model": (_Pointer, [_Pointer, Parameters]),
@@ -79,6 +80,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "llama_memory_seq_rm": (ctypes.c_bool, [_Pointer, _Int, _Int, _Int]),
     "llama_vocab_bos": (_Int, [_Pointer]),
     "llama_vocab_eos": (_Int, [_Pointer]),
+    "llama_vocab_get_text": (_Text, [_Pointer, _Int]),
     "llama_vocab_get_add_bos": (ctypes.c_bool, [_Pointer]),
     "llama_detokenize": (
         _Int,
