@@ -8,7 +8,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("room", ["birdbone.evaluate", "birdbone.data"])
+@pytest.mark.parametrize("room", ["birdbone.evaluate", "birdbone.evaluate.custom", "birdbone.data"])
 def test_the_room_loads_without_torch_and_transformers(room: str) -> None:
     code = f"import sys, {room}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
