@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from birdbone.cli.evaluate.asking import Asked, On, ask_model, percent
+from birdbone.cli.evaluate.asking import Asked, On, ask_model, judged_lines, percent
 from birdbone.cli.output import new_table
 from birdbone.evaluate.benchmarks.comparison import MARGIN, compare
 
@@ -26,6 +26,7 @@ def compare_models(models: Sequence[str], asked: Asked, on: On) -> list[dict[str
             "baseline": baseline[0],
             "candidate": name,
             "benchmarks": [asdict(row) | {"margin": MARGIN} for row in compare(results, baseline[1])],
+            "judged": judged_lines(results),
         }
         for name, results in others
     ]
