@@ -27,7 +27,7 @@ def data_of(result: Any) -> Any:
     return json.loads(result.stdout)
 
 
-def test_a_task_is_asked_alone_or_beside_a_suite_and_only_once(
+def test_a_task_is_asked_alone_beside_a_suite_and_of_two_models(
     call: Any, workspace: Workspace, folder: Path, tiny_model_folder: Path
 ) -> None:
     write_all_items(folder / "items")
@@ -40,18 +40,9 @@ def test_a_task_is_asked_alone_or_beside_a_suite_and_only_once(
     rows = data_of(call("eval", "run", model, *beside, *FAST, "--json"))
     assert [row["benchmark"] for row in rows] == ["piqa", "birds"]
     assert rows[1]["items_source"] == alone["items_source"], "the columns say what the file of settings says"
-
-
-def test_two_models_are_compared_on_a_task(
-    call: Any, workspace: Workspace, folder: Path, tiny_model_folder: Path
-) -> None:
-    model = str(tiny_model_folder)
-    judged = write_task(folder, name="judged", scoring={"kind": "judged", "judge": model, "max_new_tokens": 4})
-    tasks = ("--task", write_task(folder), "--task", judged)
-    (found,) = data_of(call("eval", "compare", model, model, *tasks, *FAST, "--json"))
-    compared = [(row["benchmark"], row["difference"]["value"]) for row in found["benchmarks"]]
-    assert compared == [("birds", 0), ("judged", 0)]
-    assert [line.split(",")[0] for line in found["judged"]] == ["judged was judged by a model"]
+    (found,) = data_of(call("eval", "compare", model, model, "--task", task, *FAST, "--json"))
+    assert [(row["benchmark"], row["difference"]["value"]) for row in found["benchmarks"]] == [("birds", 0)]
+    assert found["judged"] == []
 
 
 def test_a_table_says_that_a_model_judged(
@@ -67,6 +58,7 @@ def test_a_table_says_that_a_model_judged(
     assert "above a guess" not in told.stdout
     (row,) = data_of(call("eval", "run", model, "--task", task, *FAST, "--json"))
     assert (row["standing"], row["is_above_chance"]) == ("a model's opinion", None)
+    assert "was judged by a model" in call("eval", "compare", model, model, "--task", task, *FAST).stdout
 
 
 def test_a_task_is_shown_before_it_is_asked(call: Any, folder: Path) -> None:

@@ -70,7 +70,7 @@ def ask_model(model: str, asked: Asked, on: On) -> Iterator[BenchmarkResult]:
     """
     questions = _questions(asked)
     threads = on.threads or choose_num_threads()
-    own = read_questions(asked.tasks, limit=asked.limit, num_threads=threads)
+    own = read_questions(asked.tasks, limit=asked.limit, dtype=on.dtype, num_threads=threads)
     candidate = find_judged(model, on)
     talk(f"{candidate.name} in {candidate.engine}, {threads} thread(s)")
     is_kept = isinstance(candidate, Candidate)  # what runs behind a service may change
