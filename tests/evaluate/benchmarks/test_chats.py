@@ -36,16 +36,16 @@ def test_a_template_that_refuses_is_one_clear_error():
 def test_both_engines_see_the_same_tokens(tmp_path):
     judge = new_judge()
     with pytest.raises(NoChatTemplateError):
-        judge.encode_chat(CONVERSATION)
+        judge.encode_conversation(CONVERSATION)
     judge.tokenizer.chat_template = TEMPLATE
     begin, end = judge.tokenizer.bos_token_id, judge.tokenizer.eos_token_id
-    told = judge.encode_chat(CONVERSATION)
+    told = judge.encode_conversation(CONVERSATION)
     assert told[0] == begin
     assert told.count(begin) == 2
     assert told.count(end) == 1
     judge.tokenizer.chat_template = {"default": TEMPLATE, "tools": ""}
-    assert judge.encode_chat(CONVERSATION) == told
+    assert judge.encode_conversation(CONVERSATION) == told
     judge.tokenizer.chat_template = TEMPLATE
     write_judge(judge, tmp_path / "tiny.gguf")
     with open_engine(tmp_path / "tiny.gguf", num_ctx=CONTEXT, num_threads=1) as engine:
-        assert LlamaCppJudge(engine).encode_chat(CONVERSATION) == told
+        assert LlamaCppJudge(engine).encode_conversation(CONVERSATION) == told

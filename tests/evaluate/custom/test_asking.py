@@ -123,22 +123,25 @@ def test_a_result_is_that_of_any_benchmark(judge, tmp_path):
         compare([result_of(other, judge)], [result])
 
 
-def run(task, opened, cache, **more):
+def run(task, opened, cache, told=lambda _: None, **more):
     def open_judge():
         opened["times"] += 1
         return Reader(says=lambda _: "Paris")
 
     questions = [CustomQuestion(task=task, **more)]
-    return list(run_tasks(open_judge, questions, artefact=ARTEFACT, engine={"engine": "reader"}, cache=cache))
+    engine = {"engine": "reader"}
+    return list(run_tasks(open_judge, questions, artefact=ARTEFACT, engine=engine, cache=cache, on_asked=told))
 
 
 def test_a_task_is_asked_once_until_it_changes(tmp_path):
     opened: Counter[str] = Counter()
     rows = [{"question": "France?", "answer": "Paris"}, {"question": "Peru?", "answer": "Lima"}]
     task = task_of(tmp_path, rows, {"kind": "exact"})
-    first = run(task, opened, tmp_path / "cache")
+    told = []
+    first = run(task, opened, tmp_path / "cache", told.append)
     assert (first[0].accuracy, first[0].benchmark) == (0.5, "own")
-    assert run(task, opened, tmp_path / "cache") == first
+    assert run(task, opened, tmp_path / "cache", told.append) == first
+    assert told == first, "what is read again was not measured again"
     assert opened["times"] == 1
     assert len(run(task, opened, tmp_path / "cache", limit=1)[0].items) == 1
     assert opened["times"] == 2

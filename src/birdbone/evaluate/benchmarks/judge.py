@@ -96,10 +96,10 @@ class Judge(Protocol):
 
 
 @runtime_checkable
-class TakesChats(Protocol):
+class TakesConversations(Protocol):
     """A judge that knows its model's chat template."""
 
-    def encode_chat(self, conversation: Sequence[Message]) -> list[int]:
+    def encode_conversation(self, conversation: Sequence[Message]) -> list[int]:
         """Return the ids of a conversation up to where the model's answer begins.
 
         Raises:

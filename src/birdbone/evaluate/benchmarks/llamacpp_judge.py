@@ -53,10 +53,10 @@ class LlamaCppJudge:
         """Return the text of ids."""
         return self.engine.detokenize(tokens)
 
-    def encode_chat(self, conversation: Sequence[Message]) -> list[int]:
+    def encode_conversation(self, conversation: Sequence[Message]) -> list[int]:
         """Return the ids of a conversation up to where the model's answer begins. Raises NoChatTemplateError."""
         known = {"bos_token": self.engine.beginning_token, "eos_token": self.engine.end_token}
-        names = {name: self.engine.token_name(token) for name, token in known.items() if token is not None}
+        names = {name: self.engine.token_text(token) for name, token in known.items() if token is not None}
         text = render_chat(self.engine.chat_template, conversation, special_tokens=names)
         return self.engine.tokenize(text, parse_special=True)
 

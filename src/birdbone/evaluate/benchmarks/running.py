@@ -29,6 +29,7 @@ def run_questions(
     cache: Path | None,
     is_fresh: bool = False,
     progress: ProgressOf = lambda _: nullcontext(),
+    on_asked: Callable[[BenchmarkResult], None] = lambda _: None,
 ) -> Iterator[BenchmarkResult]:
     """Yield the result of each question, in order, as `run_tasks` does.
 
@@ -41,13 +42,21 @@ def run_questions(
         cache: folder of results; None keeps nothing.
         is_fresh: asks anew what the cache holds, and keeps the new answer.
         progress: told of each benchmark.
+        on_asked: told each result that was measured just now, before it is yielded; not what the cache held.
 
     Raises:
         MissingBenchmarkError, BadBenchmarkError: the items.
     """
     tasks = (HarnessTask(question=question, items_folder=items_folder) for question in questions)
     return run_tasks(
-        open_judge, tasks, artefact=artefact, engine=engine, cache=cache, is_fresh=is_fresh, progress=progress
+        open_judge,
+        tasks,
+        artefact=artefact,
+        engine=engine,
+        cache=cache,
+        is_fresh=is_fresh,
+        progress=progress,
+        on_asked=on_asked,
     )
 
 

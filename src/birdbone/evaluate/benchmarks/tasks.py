@@ -49,6 +49,7 @@ def run_tasks(
     cache: Path | None,
     is_fresh: bool = False,
     progress: ProgressOf = lambda _: nullcontext(),
+    on_asked: Callable[[BenchmarkResult], None] = lambda _: None,
 ) -> Iterator[BenchmarkResult]:
     """Yield the result of each task, in order; the judge is opened when the first is not in the cache.
 
@@ -60,6 +61,7 @@ def run_tasks(
         cache: folder of results; None keeps nothing.
         is_fresh: asks anew what the cache holds, and keeps the new answer.
         progress: told of each task.
+        on_asked: told each result that was measured just now, before it is yielded; not what the cache held.
     """
     judge: Judge | None = None
     for task in tasks:
@@ -72,6 +74,7 @@ def run_tasks(
                 known = task.ask(judge, artefact=artefact, progress=tell)
             if path is not None:
                 write_json(path, known.model_dump(mode="json"))
+            on_asked(known)
         yield known
 
 

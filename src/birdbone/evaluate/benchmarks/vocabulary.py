@@ -39,7 +39,7 @@ class Vocabulary:
         """Return the text of ids, special tokens left out."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def encode_chat(self, conversation: Sequence[Message]) -> list[int]:
+    def encode_conversation(self, conversation: Sequence[Message]) -> list[int]:
         """Return the ids of a conversation up to where the model's answer begins. Raises NoChatTemplateError."""
         template = self.tokenizer.chat_template
         if isinstance(template, dict):  # several, by name

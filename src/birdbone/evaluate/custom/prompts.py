@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from birdbone.evaluate.benchmarks.judge import Continuation, Judge, Message, TakesChats
+from birdbone.evaluate.benchmarks.judge import Continuation, Judge, Message, TakesConversations
 from birdbone.evaluate.custom.config import TaskSettings
 from birdbone.evaluate.custom.items import Item
 from birdbone.evaluate.errors import BadRequestError, NoChatTemplateError
@@ -82,10 +82,10 @@ def chat_tokens(judge: Judge, conversation: list[Message]) -> list[int]:
     Raises:
         NoChatTemplateError: the model has no chat template, or the engine does not tell it.
     """
-    if not isinstance(judge, TakesChats):
+    if not isinstance(judge, TakesConversations):
         engine = judge.settings.get("engine", "This engine")
         raise NoChatTemplateError(f"{engine} does not tell the model's chat template.")
-    return judge.encode_chat(conversation)
+    return judge.encode_conversation(conversation)
 
 
 def pair_tokens(judge: Judge, context: str, continuation: str) -> tuple[list[int], list[int]]:

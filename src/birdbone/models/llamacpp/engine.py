@@ -89,13 +89,15 @@ class LlamaCpp:
 
     @property
     def chat_template(self) -> str | None:
-        """The file's template of conversations, in Jinja, or None."""
-        text: bytes | None = self._call("llama_model_chat_template", self._model, None)
-        return None if text is None else text.decode("utf-8", errors="replace")
+        """The file's chat template in Jinja, or None."""
+        template = self._call("llama_model_chat_template", self._model, None)
+        return None if template is None else str(template.decode("utf-8", errors="replace"))
 
-    def token_name(self, token_id: int) -> str:
-        """Return how the vocabulary writes a token, such as `</s>`."""
-        text: bytes = self._call("llama_vocab_get_text", self._vocabulary, token_id)
+    def token_text(self, token: int | None) -> str:
+        """Return a token as the file writes it, control tokens too; empty for None."""
+        if token is None:
+            return ""
+        text: bytes = self._call("llama_vocab_get_text", self._vocabulary, token)
         return text.decode("utf-8", errors="replace")
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
