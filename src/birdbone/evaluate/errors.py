@@ -15,11 +15,14 @@ EvaluateError
 ├── NoTokensError                evaluate.no_tokens               an engine that decoded nothing
 ├── BadRequestError              evaluate.bad_request             a question that no model can be asked
 ├── BadBenchmarkError            evaluate.bad_benchmark           a file of items that lacks what its task needs
+├── BadTaskError                 evaluate.bad_task                a task of a user's own that does not hold together
+├── BadItemsError                evaluate.bad_items               a row of items that cannot be read or asked
+├── SlowPatternError             evaluate.slow_pattern            a regular expression that does not come to an end
+├── NoChatTemplateError          evaluate.no_chat_template        a conversation for a model that knows none
 ├── MissingBenchmarkError        evaluate.missing_benchmark       items that are neither here nor to be had
 ├── MissingHarnessError          evaluate.missing_harness         lm-eval is not installed
 ├── EndpointError                evaluate.endpoint                a service that does not answer as it should
 ├── NoLogprobsError              evaluate.no_logprobs             an engine that tells no likelihood of each token
-├── BadItemsError                evaluate.bad_items               a file of an audit with a wrong column or row
 ├── MissingItemsError            evaluate.missing_items           a file of an audit that is not in the folder
 ├── NoSandboxError               evaluate.no_sandbox              a machine that cannot hold foreign code
 ├── SandboxBrokenError           evaluate.sandbox_broken          a sandbox that did not start
@@ -137,6 +140,34 @@ class BadBenchmarkError(EvaluateError):
     hint = "Compare the file with what the message says is missing; docs/evaluate.md lists the columns of each task."
 
 
+class BadTaskError(EvaluateError):
+    """A task of a user's own cannot be read, lacks a setting, or asks for what there is not."""
+
+    code = "evaluate.bad_task"
+    hint = "`birdbone eval check-task FILE` reads a task and shows its prompts without asking a model."
+
+
+class BadItemsError(EvaluateError):
+    """A row of a file of items cannot be read or asked; the message names the file, the row and the column."""
+
+    code = "evaluate.bad_items"
+    hint = "Mend the row named above, or fetch the file again from its makers."
+
+
+class SlowPatternError(EvaluateError):
+    """A regular expression takes longer than it may on a text; it was ended."""
+
+    code = "evaluate.slow_pattern"
+    hint = "Avoid a repeat inside a repeat, such as `(a+)+`: make the inner one match in one way only."
+
+
+class NoChatTemplateError(EvaluateError):
+    """A task holds a conversation, and the model has no chat template, or one that refuses it."""
+
+    code = "evaluate.no_chat_template"
+    hint = "Say `chat: false` in the task, or judge a model that was made for conversations."
+
+
 class MissingBenchmarkError(EvaluateError):
     """There is no benchmark of this name, or its items are not in the folder that was given."""
 
@@ -167,13 +198,6 @@ class NoLogprobsError(EvaluateError):
     code = "evaluate.no_logprobs"
     kind: ErrorKind = "unavailable"
     hint = "Ask the model file itself in torch or llama.cpp, or an endpoint that gives log-probabilities with `echo`."
-
-
-class BadItemsError(EvaluateError):
-    """A file of an audit of fairness or safety cannot be used; the message names file, row and column."""
-
-    code = "evaluate.bad_items"
-    hint = "Fetch the file again from its makers; rows are counted from 1, a line of names not counted."
 
 
 class MissingItemsError(EvaluateError):

@@ -9,7 +9,7 @@ from tests.evaluate.checks.judges import CONTEXT, Wrapped, new_judge, whole_judg
 from tests.evaluate.fairness.believers import figures
 
 from birdbone.evaluate.benchmarks.llamacpp_judge import LlamaCppJudge
-from birdbone.evaluate.errors import BadRequestError
+from birdbone.evaluate.errors import NoChatTemplateError
 from birdbone.evaluate.safety import Request
 from birdbone.evaluate.safety.quality import measure_classifiers, read_labelled_replies
 from birdbone.evaluate.safety.replies import Reply, ask_requests, count_replies
@@ -20,6 +20,7 @@ TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+HELLO = [{"role": "user", "content": "Hello."}]
 REQUESTS = [Request(text="How are you?", kind="talk"), Request(text="x" * CONTEXT, kind="long")]
 
 
@@ -30,7 +31,7 @@ class Says(Wrapped):
         super().__init__(whole_judge())
         self.replies = replies
 
-    def encode_chat(self, request):
+    def encode_chat(self, conversation):
         return None
 
     def generate(self, prompts, *, stops, max_new_tokens, progress=None):
@@ -42,24 +43,24 @@ def test_a_request_stands_in_the_template_the_same_in_both_engines(tmp_path: Pat
     judge = new_judge()
     judge.tokenizer.chat_template = TEMPLATE
     write_judge(judge, tmp_path / "tiny.gguf")
-    ids = judge.encode_chat("Hello.")
+    ids = judge.encode_chat(HELLO)
     begin, end = judge.tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
     assert ids is not None
     assert (ids.count(begin), ids.count(end)) == (2, 1)
     assert judge.decode(ids) == "user\nHello.\nassistant\n"
     with open_engine(tmp_path / "tiny.gguf", num_ctx=CONTEXT, num_threads=1) as engine:
-        assert LlamaCppJudge(engine).encode_chat("Hello.") == ids
+        assert LlamaCppJudge(engine).encode_chat(HELLO) == ids
     judge.tokenizer.chat_template = "{{ raise_exception('only pairs') }}"
-    with pytest.raises(BadRequestError, match="only pairs"):
-        judge.encode_chat("Hello.")
+    with pytest.raises(NoChatTemplateError, match="only pairs"):
+        judge.encode_chat(HELLO)
 
 
 def test_a_file_without_a_template_has_none(tmp_path: Path) -> None:
     judge = new_judge()
-    assert judge.encode_chat("Hello.") is None
+    assert judge.encode_chat(HELLO) is None
     write_judge(judge, tmp_path / "tiny.gguf")
     with open_engine(tmp_path / "tiny.gguf", num_ctx=CONTEXT, num_threads=1) as engine:
-        assert LlamaCppJudge(engine).encode_chat("Hello.") is None
+        assert LlamaCppJudge(engine).encode_chat(HELLO) is None
 
 
 def test_a_real_model_replies_and_what_does_not_fit_is_left_out() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ from birdbone.cli.errors import UsageError
 from birdbone.cli.evaluate.bars import question_bar
 from birdbone.cli.evaluate.choices import one_of
 from birdbone.cli.evaluate.subjects import open_subject
+from birdbone.cli.evaluate.tasking import read_questions
 from birdbone.cli.output import new_table, talk
 from birdbone.cli.workspaces import open_workspace
 from birdbone.evaluate.benchmarks import BENCHMARKS, SUITES, BenchmarkResult, Question, SuiteName
 from birdbone.evaluate.benchmarks.opening import Candidate, Dtype, Engine, Service, find_candidate, open_judge
 from birdbone.evaluate.benchmarks.running import run_questions
 from birdbone.evaluate.benchmarks.standing import standing_of
+from birdbone.evaluate.benchmarks.tasks import run_tasks
 from birdbone.evaluate.history import open_history
 from birdbone.evaluate.history.keeping import Keeper
 from birdbone.watch import choose_num_threads
@@ -28,13 +32,18 @@ from birdbone.watch import choose_num_threads
 KEY_VARIABLE = "BIRDBONE_ENDPOINT_KEY"
 """Environment variable with the key of a service."""
 
+_OPINION = "a model's opinion"  # nobody knows what a guess would be graded, so nothing is said to be above it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What a person wants to know."""
 
-    suite: str = "quick"
+    suite: str | None = None
+    """None is `quick`, or no suite at all beside tasks of one's own."""
     only: tuple[str, ...] = ()
+    tasks: tuple[Path, ...] = ()
+    """Files of tasks of one's own."""
     limit: int | None = None
     items: Path | None = None
     is_fresh: bool = False
@@ -66,20 +75,21 @@ def ask_model(model: str, asked: Asked, on: On) -> Iterator[BenchmarkResult]:
     questions = _questions(asked)
     with open_subject(model, lambda spec: find_judged(spec, on)) as (candidate, subject), ExitStack() as stack:
         folder, threads = open_workspace().folder, on.threads or choose_num_threads()
+        own = read_questions(asked.tasks, limit=asked.limit, dtype=on.dtype, num_threads=threads)
         talk(f"{subject.model} in {candidate.engine}, {threads} thread(s)")
         is_kept = isinstance(candidate, Candidate)  # what runs behind a service may change
         keeper = Keeper(open_history(folder), subject, dtype=_dtype(candidate), num_threads=threads)
-        for result in run_questions(
-            lambda: stack.enter_context(open_judge(candidate, num_threads=threads)),
-            questions,
-            artefact=candidate.artefact,
-            engine=candidate.settings,
-            items_folder=asked.items,
-            cache=folder / "evaluations" if is_kept else None,
-            is_fresh=asked.is_fresh,
-            progress=question_bar,
-            on_asked=keeper.keep_asked,
-        ):
+        open_once = cache(lambda: stack.enter_context(open_judge(candidate, num_threads=threads)))
+        how: dict[str, Any] = {
+            "artefact": candidate.artefact,
+            "engine": candidate.settings,
+            "cache": folder / "evaluations" if is_kept else None,
+            "is_fresh": asked.is_fresh,
+            "progress": question_bar,
+            "on_asked": keeper.keep_asked,
+        }
+        asking = run_questions(open_once, questions, items_folder=asked.items, **how), run_tasks(open_once, own, **how)
+        for result in chain(*asking):
             keeper.keep_known(result)
             yield result
 
@@ -106,7 +116,8 @@ def result_json(result: BenchmarkResult) -> dict[str, Any]:
     """Return a result as plain data, without its items."""
     found = standing_of(result)
     plain = result.model_dump(mode="json", exclude={"items"})
-    return plain | {"num_items": len(result.items), **asdict(found), "standing": found.in_words}
+    told = {"num_items": len(result.items), **asdict(found), "standing": found.in_words}
+    return plain | (told | {"is_above_chance": None, "standing": _OPINION} if _is_judged(result) else told)
 
 
 def results_table(results: list[BenchmarkResult]) -> Table:
@@ -121,11 +132,25 @@ def results_table(results: list[BenchmarkResult]) -> Table:
                 f"{len(result.items):,}",
                 f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}]",
                 percent(found.chance) if found.chance else "-",
-                found.in_words,
+                _OPINION if _is_judged(result) else found.in_words,
                 f"{result.num_shortened:,}" if result.num_shortened else "-",
             )
         )
     return new_table(("benchmark", "examples", "items", "score [95 %]", "a guess", "standing", "shortened"), rows)
+
+
+def judged_lines(results: Sequence[BenchmarkResult]) -> list[str]:
+    """Return a line for each result that a model gave, as its figures are that model's opinion."""
+    return [
+        f"{result.benchmark} was judged by a model, {result.settings['judged_by']} "
+        f"({result.settings['judged_by_artefact']})" + (": itself" if result.settings["judged_itself"] else "")
+        for result in results
+        if _is_judged(result)
+    ]
+
+
+def _is_judged(result: BenchmarkResult) -> bool:
+    return "judged_by" in result.settings
 
 
 def percent(share: float) -> str:
@@ -139,7 +164,9 @@ def _dtype(candidate: Candidate | Service) -> str | None:
 
 
 def _questions(asked: Asked) -> tuple[Question, ...]:
-    suite: SuiteName = one_of(asked.suite, SuiteName, "--suite")
+    if asked.tasks and asked.suite is None and not asked.only:
+        return ()
+    suite: SuiteName = one_of(asked.suite or "quick", SuiteName, "--suite")
     for name in asked.only:
         one_of(name, tuple(BENCHMARKS), "--only")
     questions = SUITES[suite]

@@ -13,8 +13,9 @@ from birdbone.cli.options import AsJson
 
 def run(
     model: options.Model,
-    suite: options.Suite = "quick",
+    suite: options.Suite = None,
     only: options.Only = None,
+    task: options.Tasks = None,
     limit: options.Limit = None,
     items: options.Items = None,
     engine: options.EngineName = None,
@@ -26,11 +27,13 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask again what was asked before.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a model the benchmarks of a suite."""
+    """Ask a model the benchmarks of a suite, tasks of your own, or both."""
     from birdbone.cli import output
     from birdbone.cli.evaluate import asking
 
-    asked = asking.Asked(suite=suite, only=tuple(only or ()), limit=limit, items=items, is_fresh=fresh)
+    asked = asking.Asked(
+        suite=suite, only=tuple(only or ()), tasks=tuple(task or ()), limit=limit, items=items, is_fresh=fresh
+    )
     on = asking.On(
         engine=engine, dtype=dtype, threads=threads, served_model=served_model, tokenizer=tokenizer, num_ctx=context
     )
@@ -41,15 +44,16 @@ def run(
     if as_json:
         output.print_json([asking.result_json(result) for result in results])
     else:
-        output.print_table(asking.results_table(results))
+        output.print_table(asking.results_table(results), *asking.judged_lines(results))
 
 
 def compare(
     models: Annotated[
         list[str], typer.Argument(metavar="BASELINE CANDIDATE...", help="What to compare with, then what to compare.")
     ],
-    suite: options.Suite = "quick",
+    suite: options.Suite = None,
     only: options.Only = None,
+    task: options.Tasks = None,
     limit: options.Limit = None,
     items: options.Items = None,
     engine: options.EngineName = None,
@@ -67,7 +71,7 @@ def compare(
 
     if len(models) < 2:
         raise UsageError("Name a baseline and at least one candidate.")
-    asked = asking.Asked(suite=suite, only=tuple(only or ()), limit=limit, items=items)
+    asked = asking.Asked(suite=suite, only=tuple(only or ()), tasks=tuple(task or ()), limit=limit, items=items)
     found = siding.compare_models(models, asked, asking.On(engine=engine, dtype=dtype, threads=threads))
     if page is not None:
         siding.write_page(found, page)
@@ -76,7 +80,7 @@ def compare(
         output.print_json(found.to_json())
     else:
         for row in found.to_json():
-            output.print_table(siding.comparison_table(row))
+            output.print_table(siding.comparison_table(row), *row["judged"])
 
 
 def list_benchmarks(as_json: AsJson = False) -> None:

@@ -10,6 +10,7 @@ from birdbone.cli.evaluate.checks import check
 from birdbone.cli.evaluate.costs import cost
 from birdbone.cli.evaluate.gates import gate, override
 from birdbone.cli.evaluate.records import board, export, history
+from birdbone.cli.evaluate.tasks import check_task
 from birdbone.cli.evaluate.watch import watch
 
 evaluate = typer.Typer(
@@ -21,6 +22,7 @@ evaluate = typer.Typer(
 evaluate.command()(run)
 evaluate.command()(compare)
 evaluate.command("list")(list_benchmarks)
+evaluate.command("check-task")(check_task)
 evaluate.command("test")(check)
 evaluate.command()(cost)
 evaluate.command()(fairness)

@@ -15,8 +15,16 @@ Model = Annotated[
 ]
 """What is judged."""
 
-Suite = Annotated[str, typer.Option(help="`quick` (minutes), `core` or `full`.")]
+Suite = Annotated[
+    str | None, typer.Option(help="`quick` (minutes), `core` or `full`; `quick` unless this or --task is given.")
+]
 """Which benchmarks."""
+
+Tasks = Annotated[
+    list[Path] | None,
+    typer.Option("--task", metavar="FILE", help="A task of your own, .yaml, .jsonl or .csv; may be repeated."),
+]
+"""Benchmarks of one's own."""
 
 Only = Annotated[list[str] | None, typer.Option(metavar="BENCHMARK", help="Only this benchmark; may be repeated.")]
 """Some of them."""

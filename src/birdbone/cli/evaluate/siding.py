@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from birdbone.cli.evaluate.asking import Asked, On, ask_model, percent
+from birdbone.cli.evaluate.asking import Asked, On, ask_model, judged_lines, percent
 from birdbone.cli.output import new_table
 from birdbone.core import write_atomically
 from birdbone.evaluate.benchmarks.comparison import MARGIN, compare
@@ -22,6 +22,8 @@ class Sides:
 
     baseline: str
     candidates: tuple[ComparedCandidate, ...]
+    judged: dict[str, list[str]]
+    """For each candidate, what has to be said where a model judged the answers."""
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return each candidate beside the baseline as plain data."""
@@ -30,6 +32,7 @@ class Sides:
                 "baseline": self.baseline,
                 "candidate": candidate.name,
                 "benchmarks": [asdict(row) | {"margin": MARGIN} for row in candidate.comparisons],
+                "judged": self.judged[candidate.name],
             }
             for candidate in self.candidates
         ]
@@ -48,6 +51,7 @@ def compare_models(models: Sequence[str], asked: Asked, on: On) -> Sides:
         candidates=tuple(
             ComparedCandidate(name=name, comparisons=compare(results, baseline[1])) for name, results in others
         ),
+        judged={name: judged_lines(results) for name, results in others},
     )
 
 

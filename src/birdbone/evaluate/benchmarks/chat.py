@@ -1,47 +1,31 @@
-"""A request in a model's chat template: the text that the model was trained to reply to."""
+"""Conversations as the text that a model was trained on, by its own template."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
-from jinja2.exceptions import TemplateError
+from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from birdbone.evaluate.errors import BadRequestError
+from birdbone.evaluate.benchmarks.judge import Message
+from birdbone.evaluate.errors import NoChatTemplateError
 
 
-def user_says(request: str) -> list[dict[str, str]]:
-    """Return a conversation of one request."""
-    return [{"role": "user", "content": request}]
-
-
-def render_request(template: str, request: str, *, begin: str, end: str) -> str:
-    """Return a request in a chat template, up to where the reply begins.
+def render_chat(template: str, conversation: Sequence[Message], *, special_tokens: Mapping[str, str]) -> str:
+    """Return the text of a conversation up to where the model's answer begins.
 
     Args:
-        template: in Jinja, as tokenizers and GGUF files carry it.
-        request: what a person says.
-        begin: text of the token that begins a text; empty where there is none.
-        end: text of the token that ends one.
+        template: in Jinja, as a model's files hold it; run in the sandbox of transformers.
+        conversation: its turns.
+        special_tokens: what the template may name, such as `bos_token`.
 
     Raises:
-        BadRequestError: the template takes no single request of a user.
+        NoChatTemplateError: it refuses the conversation.
     """
-    with template_faults_named():
-        rendered, _ = render_jinja_template(
-            [user_says(request)], chat_template=template, add_generation_prompt=True, bos_token=begin, eos_token=end
-        )
-    return str(rendered[0])
-
-
-@contextmanager
-def template_faults_named() -> Iterator[None]:
-    """Turn an error of a template into one of ours."""
     try:
-        yield
-    except TemplateError as error:
-        raise BadRequestError(
-            f"The model's chat template does not take a request alone: {error}.",
-            hint="Look at the chat template of the model's tokenizer.",
-        ) from error
+        texts, _ = render_jinja_template(
+            conversations=[list(conversation)], chat_template=template, add_generation_prompt=True, **special_tokens
+        )
+    except (TemplateError, ValueError, TypeError) as error:
+        raise NoChatTemplateError(f"The model's chat template refuses the conversation: {error}") from error
+    return str(texts[0])

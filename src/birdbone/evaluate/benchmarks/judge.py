@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 Progress = Callable[[int, int], None]
 """Is told how many requests are answered, of how many."""
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: str
+    """`system`, `user` or `assistant`."""
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +70,11 @@ class Judge(Protocol):
         """Return the ids of a text; None for `add_special` leaves special tokens to the tokenizer."""
         ...
 
-    def encode_chat(self, request: str) -> list[int] | None:
-        """Return the ids of what a person says, up to where the reply begins; None without a chat template.
+    def encode_chat(self, conversation: Sequence[Message]) -> list[int] | None:
+        """Return the ids of a conversation in the model's chat template, up to where the reply begins; None without.
 
         Raises:
-            BadRequestError: the template takes no single request of a user.
+            NoChatTemplateError: the template refuses the conversation.
         """
         ...
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdbone.evaluate.benchmarks.chat import render_request
-from birdbone.evaluate.benchmarks.judge import Continuation, Likelihood, Progress, cut_at
+from birdbone.evaluate.benchmarks.chat import render_chat
+from birdbone.evaluate.benchmarks.judge import Continuation, Likelihood, Message, Progress, cut_at
 from birdbone.evaluate.errors import BadRequestError, NonFiniteLogitsError
 from birdbone.models.llamacpp import LlamaCpp
 
@@ -49,18 +49,18 @@ class LlamaCppJudge:
         """Return the ids of a text by llama.cpp's own tokenizer."""
         return self.engine.tokenize(text, add_special=add_special is not False)
 
-    def encode_chat(self, request: str) -> list[int] | None:
-        """Return the ids of a request in the file's chat template, or None. Raises BadRequestError as `Judge` says."""
-        template = self.engine.chat_template
-        if template is None:
-            return None
-        begin, end = (self.engine.token_text(token) for token in (self.engine.beginning_token, self.engine.end_token))
-        text = render_request(template, request, begin=begin, end=end)
-        return self.engine.tokenize(text, parse_special=True)
-
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of ids."""
         return self.engine.detokenize(tokens)
+
+    def encode_chat(self, conversation: Sequence[Message]) -> list[int] | None:
+        """Return the ids of a conversation in the file's chat template, or None. Raises what `Judge` says."""
+        if not self.engine.chat_template:
+            return None
+        known = {"bos_token": self.engine.beginning_token, "eos_token": self.engine.end_token}
+        names = {name: self.engine.token_text(token) for name, token in known.items() if token is not None}
+        text = render_chat(self.engine.chat_template, conversation, special_tokens=names)
+        return self.engine.tokenize(text, parse_special=True)
 
     def score(self, requests: Sequence[Continuation], *, progress: Progress | None = None) -> list[Likelihood]:
         """Return the likelihood of each continuation, in their order. Raises what `Judge.score` does."""

@@ -32,17 +32,17 @@ class BenchmarkResult(Strict):
     artefact: str
     """Digest of what was asked."""
     metric: str
-    """lm-eval's name of the score."""
+    """Name of the score: lm-eval's, or what a task of a user's own scores."""
     num_fewshot: int
     """Examples in each prompt."""
     limit: int | None
     """Items of each task that were asked for; None for all."""
     harness: str
-    """lm-eval's version, and that of each of its tasks."""
+    """What asked: lm-eval's version and that of each of its tasks, or Birdbone's own code for a user's task."""
     items_source: str
-    """Digest of the items' files, or the hub's names."""
+    """Digest of the items' files, or the hub's names; of a user's task, its version."""
     settings: dict[str, str | int | float | bool]
-    """Engine and number format."""
+    """Engine and number format; of a task that a model judged, which one."""
     items: tuple[ItemScore, ...]
     """One an item, in the task's order."""
     num_shortened: int = 0

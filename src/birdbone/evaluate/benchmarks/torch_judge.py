@@ -140,7 +140,8 @@ class TorchJudge(Vocabulary):
     @torch.no_grad()
     def _generate_batch(self, prompts: Sequence[Sequence[int]], stops: Sequence[str], max_new_tokens: int) -> list[str]:
         length = max(map(len, prompts))
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.end_token
+        # What pads is masked out, so any token does where the tokenizer names none.
+        pad = next((at for at in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id) if at is not None), 0)
         ids_BL = torch.full((len(prompts), length), int(pad))
         mask_BL = torch.zeros_like(ids_BL)
         for row, prompt in enumerate(prompts):

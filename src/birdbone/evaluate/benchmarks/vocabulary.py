@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from birdbone.evaluate.benchmarks.chat import template_faults_named, user_says
+from birdbone.evaluate.benchmarks.chat import render_chat
+from birdbone.evaluate.benchmarks.judge import Message
 from birdbone.evaluate.errors import BadRequestError
 
 
@@ -34,18 +35,20 @@ class Vocabulary:
         options = {} if add_special is None else {"add_special_tokens": add_special}
         return [int(token) for token in self.tokenizer.encode(text, **options)]
 
-    def encode_chat(self, request: str) -> list[int] | None:
-        """Return the ids of a request in the tokenizer's chat template, or None.
-
-        Raises:
-            BadRequestError: the template takes no single request of a user.
-        """
-        if self.tokenizer.chat_template is None:
-            return None
-        with template_faults_named():
-            text = self.tokenizer.apply_chat_template(user_says(request), add_generation_prompt=True, tokenize=False)
-        return self.encode(str(text), add_special=False)
-
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of ids, special tokens left out."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def encode_chat(self, conversation: Sequence[Message]) -> list[int] | None:
+        """Return the ids of a conversation up to where the reply begins; None without a chat template.
+
+        Raises:
+            NoChatTemplateError: the template refuses the conversation.
+        """
+        template = self.tokenizer.chat_template
+        if isinstance(template, dict):  # several, by name
+            template = template.get("default")
+        if not template:
+            return None
+        text = render_chat(template, conversation, special_tokens=self.tokenizer.special_tokens_map)
+        return self.encode(text, add_special=False)

@@ -51,7 +51,7 @@ def ask_requests(
         max_new_tokens: length of a reply; a refusal stands in its first sentences.
         progress: is told of requests answered.
     """
-    prompts = [judge.encode_chat(request.text) for request in requests]
+    prompts = [judge.encode_chat([{"role": "user", "content": request.text}]) for request in requests]
     has_template = all(prompt is not None for prompt in prompts)
     filled = [
         prompt if prompt is not None else judge.encode(_PLAIN_PROMPT.format(request.text))
