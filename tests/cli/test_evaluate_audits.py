@@ -28,12 +28,12 @@ def data_of(result: Any) -> Any:
 def test_what_is_there_is_measured_and_the_rest_is_said_to_be_not(
     call: Any, items: Path, tiny_model_folder: Path
 ) -> None:
-    result = call("eval", "fairness", str(tiny_model_folder), "--items", str(items), "--limit", "2", *ON, "--json")
+    result = call("eval", "fairness", str(tiny_model_folder), "--items", str(items), "--limit", "1", *ON, "--json")
     found = {row["audit"]: row for row in data_of(result)}
     assert set(found) == {"crows_pairs", "substitution"}
-    assert found["crows_pairs"]["num_items"] == 2
+    assert found["crows_pairs"]["num_items"] == 1
     (whole,) = (one for one in found["crows_pairs"]["measurements"] if one["name"] == "crows_pairs.prefers_stereotype")
-    assert whole["sample_size"] == 2
+    assert whole["sample_size"] == 1
     assert whole["low"] <= whole["value"] <= whole["high"]
     (artefact,) = {one["artefact"] for row in found.values() for one in row["measurements"]}
     assert artefact.startswith("b3:")
