@@ -1,8 +1,8 @@
 """Rows of a user's items from JSON lines or CSV, strictly read: what is not clean is one error with its row.
 
 A row's number is that of an editor or a spreadsheet: the header of a CSV file is row 1. A byte-order mark and Windows
-line ends are refused and not mended, because the digest of the bytes is the version of the task, and a model would see
-them inside of a text.
+line ends, as spreadsheets write them, are taken away: a model would see them inside a text, and the version of a task
+is the digest of what is asked, not of the file.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
 
 def read_plain_text(path: Path) -> str:
-    r"""Return the text of a file that is UTF-8 without a mark, its lines ended by `\n`.
+    r"""Return the text of a UTF-8 file without its byte-order mark, its lines ended by `\n`.
 
     Raises:
         BadTaskError: there is no such file, or it cannot be opened.
@@ -101,11 +101,10 @@ def read_plain_text(path: Path) -> str:
         content = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise BadTaskError(f"{path.name} cannot be read: {error}", path=str(path)) from error
-    if content.startswith(_BYTE_ORDER_MARK):
-        raise _unclean(path, 1, "begins with a byte-order mark.", hint="Save the file as UTF-8 without a BOM.")
+    content = content.removeprefix(_BYTE_ORDER_MARK).replace(b"\r\n", b"\n")
     if (place := content.find(b"\r")) >= 0:
         raise _unclean(
-            path, _row_at(content, place), "ends in a Windows line end.", hint="Convert it: sed -i 's/\\r$//' FILE"
+            path, _row_at(content, place), "holds a carriage return.", hint="End lines by \\n, or by \\r\\n throughout."
         )
     try:
         return content.decode("utf-8")
