@@ -13,8 +13,8 @@ Peer: refusing what raises the perplexity by more than 3 %, on the same tokens.
 
 Run: `python benchmarks/evaluate/bench_injected_damage.py --weights stories260K.bin --vocabulary tok512.bin --text FILE
 [--cases 110] [--starter-cases 4] [--processes 2] [--seed 0] [--records FILE [--sum-up]]`. The text holds stories that
-end with `<|endoftext|>`. Cases that stand in the records are not measured again. Prints one JSON row and writes it to `--output`
-(unless its folder is missing).
+end with `<|endoftext|>`. Cases that stand in the records are not measured again. Prints one JSON row and writes it to
+`--output` (unless its folder is missing).
 """
 
 from __future__ import annotations
