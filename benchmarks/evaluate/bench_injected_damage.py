@@ -62,10 +62,12 @@ def main() -> None:
     tolerance = Tolerance(nats=settings.tolerance)
     chosen = {name: getattr(settings, name) for name in ("seed", "cases", "starter_cases", "tolerance", "truth_tokens")}
     row: dict[str, Any] = provenance("bench_injected_damage", chosen | {"harmless_share": HARMLESS_SHARE})
+    row["was_cut_short"] = settings.sum_up
     records = _read_records(settings) if settings.sum_up else list(_measure_all(settings, tolerance))
     for name in sorted({each["ground"] for each in records}):
         row[name] = _summary([each for each in records if each["ground"] == name], tolerance.nats)
-    row["seconds"] = round(time.perf_counter() - begun, 1)
+    if not settings.sum_up:
+        row["seconds"] = round(time.perf_counter() - begun, 1)
     if settings.output.parent.is_dir():
         write_json(settings.output, row)
     print(json.dumps(row, ensure_ascii=False))
@@ -145,7 +147,6 @@ def _summary(records: Sequence[Record], nats: float) -> dict[str, Any]:
         "naive_false_accept": _rate(damaged, _is_accepted_naively),
         "false_alarm": _rate(harmless, lambda each: not _is_accepted(each)),
         "naive_false_alarm": _rate(harmless, lambda each: not _is_accepted_naively(each)),
-        "num_tokens": max(each.get("num_tokens", 0) for each in records) or None,
         "num_between": len(records) - len(damaged) - len(harmless),
         "num_undecided": sum(each["outcome"] == "undecided" for each in records),
         "effect_tokens_median": int(np.median([each["effect_tokens"] for each in records])),
