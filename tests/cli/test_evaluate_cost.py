@@ -57,7 +57,10 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_loaded(
     assert told in result.stderr
 
 
-def test_tables_say_every_figure_and_what_is_absent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_say_every_figure_and_what_is_absent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     first, second = report("a"), report("b", slowness=2.0)
     found = costing.Costs(reports=(first, second), comparisons=(compare_costs(second, first),))
     for table in costing.tables(found):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -83,7 +83,15 @@ def _settings(path: str, field: FieldInfo) -> Iterator[SettingHelp]:
     for model in models:
         for name, inner in model.model_fields.items():
             if name != "kind" or len(get_args(inner.annotation)) > 1:
-                yield from _settings(f"{path}.{name}", inner)
+                rows = _settings(f"{path}.{name}", inner)
+                is_default = len(models) == 1 or isinstance(field.default, model)
+                yield from rows if is_default else (_of_kind(row, model) for row in rows)
+
+
+def _of_kind(row: SettingHelp, model: type[BaseModel]) -> SettingHelp:
+    """Return a setting that there is only where another kind than the default one is chosen."""
+    kind = str(get_args(model.model_fields["kind"].annotation)[0])
+    return replace(row, default="", help=f"{row.help} Where the kind is {kind}.")
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -48,7 +48,7 @@ class Reader:
 class Talker(Reader):
     """One that takes conversations."""
 
-    def encode_conversation(self, conversation):
+    def encode_chat(self, conversation):
         return self.encode("".join(f"<{turn['role']}>{turn['content']}" for turn in conversation) + "<assistant>")
 
 

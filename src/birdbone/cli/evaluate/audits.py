@@ -33,7 +33,7 @@ def fairness(
     threads: options.Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask whether a model treats groups of people alike: crows_pairs, bbq, winobias, winogender, substitution."""
+    """Ask whether a model treats groups of people alike."""
     from birdbone.cli.evaluate import asking, auditing
 
     on = asking.On(
@@ -60,7 +60,7 @@ def safety(
     threads: options.Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask what a model replies to harmful requests and to harmless ones: harmbench, advbench, strongreject, ..."""
+    """Ask what a model replies to harmful requests."""
     from birdbone.cli.evaluate import asking, auditing
 
     on = asking.On(

@@ -27,7 +27,7 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask again what was asked before.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a model the benchmarks of a suite, tasks of your own, or both."""
+    """Ask a model the benchmarks of a suite, or your own."""
     from birdbone.cli import output
     from birdbone.cli.evaluate import asking
 

@@ -25,7 +25,7 @@ def check(
     threads: options.Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a model by itself, and for damage against a baseline; ends with 1 if a check fails."""
+    """Check a model; ends with 1 if a check fails."""
     from birdbone.cli import output
     from birdbone.cli.evaluate import checking
 

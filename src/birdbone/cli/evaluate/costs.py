@@ -28,7 +28,7 @@ def cost(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure time, memory, energy, size and arithmetic of a model, and what bounds it."""
+    """Measure what a model costs, and what bounds it."""
     from birdbone.cli import output
     from birdbone.cli.evaluate import costing
 

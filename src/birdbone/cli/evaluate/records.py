@@ -24,7 +24,7 @@ def history(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show at most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was asked of which model, when and by what code, and where its level changed over versions."""
+    """Show what was asked of which model, and its trend."""
     from birdbone.cli import output
     from birdbone.cli.evaluate import recalling
 
@@ -45,7 +45,7 @@ def board(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put all models on a leaderboard, with intervals; what they do not separate shares a rank."""
+    """Put all models on a leaderboard."""
     from birdbone.cli import output
     from birdbone.cli.evaluate import boarding
 
@@ -68,7 +68,7 @@ def export(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; standard output unless given.")
     ] = None,
 ) -> None:
-    """Give the newest figures of a model to other tools and readers, each with its evidence."""
+    """Give the newest figures of a model to other tools."""
     from birdbone.cli import output
     from birdbone.cli.evaluate import exporting
 

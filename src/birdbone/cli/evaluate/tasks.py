@@ -15,7 +15,7 @@ def check_task(
     show: Annotated[int, typer.Option(min=0, help="Prompts to show, from the first.")] = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Read a task of your own, count its items and show its prompts; asks nothing."""
+    """Read a task of your own and show its prompts."""
     from birdbone.cli import output
     from birdbone.cli.evaluate import previewing
 

@@ -35,7 +35,7 @@ def watch(
     threads: options.Threads = None,
     as_json: AsJsonLines = False,
 ) -> None:
-    """Judge each new version of a ref: smoke, quick, full, each gate before the next."""
+    """Judge each new version of a ref, rung by rung."""
     from birdbone.cli import output
     from birdbone.cli.evaluate import asking, watching
 
