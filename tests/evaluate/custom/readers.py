@@ -31,6 +31,9 @@ class Reader:
     def encode(self, text: str, *, add_special: bool | None = None) -> list[int]:
         return [ord(letter) for letter in text]
 
+    def encode_chat(self, conversation: Any) -> list[int] | None:
+        return None
+
     def decode(self, tokens: Sequence[int]) -> str:
         return "".join(map(chr, tokens))
 
