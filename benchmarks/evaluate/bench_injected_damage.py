@@ -66,6 +66,7 @@ def main() -> None:
     records = _read_records(settings) if settings.sum_up else list(_measure_all(settings, tolerance))
     for name in sorted({each["ground"] for each in records}):
         row[name] = _summary([each for each in records if each["ground"] == name], tolerance.nats)
+        row |= _figures(name, row[name])
     if not settings.sum_up:
         row["seconds"] = round(time.perf_counter() - begun, 1)
     if settings.output.parent.is_dir():
@@ -137,6 +138,15 @@ def _measure(task: Task) -> Record:
     name, kind, number, seed, tolerance = task
     torch.set_num_threads(1)
     return measure(_GROUNDS[name], kind, number, seed=seed, tolerance=tolerance)
+
+
+def _figures(ground: str, summary: dict[str, Any]) -> dict[str, Any]:
+    """Return the rates as figures that the documentation's tables show, each with its interval."""
+    found: dict[str, Any] = {}
+    for name in ("false_accept", "naive_false_accept", "false_alarm", "naive_false_alarm"):
+        found |= {f"{ground}_{name}_cases": summary[name]["num_cases"]}
+        found |= {f"{ground}_{name}_rate{end}": summary[name][f"rate{end}"] for end in ("", "_min", "_max")}
+    return found
 
 
 def _summary(records: Sequence[Record], nats: float) -> dict[str, Any]:

@@ -57,6 +57,20 @@ def test_a_model_behind_a_service_is_judged_as_the_same_model_here(
     assert {row["settings"]["engine"] for row in there} == {"endpoint"}
 
 
+def test_a_suite_shared_out_over_processes_gives_the_same_answers(
+    call: Any, workspace: Workspace, items: Path, tiny_model_folder: Path
+) -> None:
+    words = ("eval", "run", str(tiny_model_folder), "--items", str(items), *FEW, "--json")
+    shared = data_of(call(*words, "--processes", "2"))
+    kept = sorted((workspace.folder / "evaluations").glob("*.json"))
+    times = [path.stat().st_mtime_ns for path in kept]
+    assert data_of(call(*words)) == shared
+    assert [path.stat().st_mtime_ns for path in kept] == times
+    failed = call(*words, "--processes", "2", "--fresh", "--items", str(items / "none"))
+    assert failed.exit_code == 3, failed.stderr
+    assert "evaluate.missing_benchmark" in failed.stderr
+
+
 def test_a_model_beside_itself_has_lost_nothing(
     call: Any, workspace: Workspace, items: Path, tiny_model_folder: Path
 ) -> None:

@@ -22,6 +22,7 @@ EvaluateError
 ├── MissingBenchmarkError        evaluate.missing_benchmark       items that are neither here nor to be had
 ├── MissingHarnessError          evaluate.missing_harness         lm-eval is not installed
 ├── EndpointError                evaluate.endpoint                a service that does not answer as it should
+├── ShardDiedError               evaluate.shard_died             a process with a part of a suite that ended
 ├── NoLogprobsError              evaluate.no_logprobs             an engine that tells no likelihood of each token
 ├── MissingItemsError            evaluate.missing_items           a file of an audit that is not in the folder
 ├── NoSandboxError               evaluate.no_sandbox              a machine that cannot hold foreign code
@@ -190,6 +191,14 @@ class EndpointError(EvaluateError):
     code = "evaluate.endpoint"
     kind: ErrorKind = "unavailable"
     hint = "Check the address (up to and with /v1), the model's name there and the key."
+
+
+class ShardDiedError(EvaluateError):
+    """A process that asked a part of a suite was ended from outside, as a kernel does that runs out of memory."""
+
+    code = "evaluate.shard_died"
+    kind: ErrorKind = "unavailable"
+    hint = "Ask again with fewer --processes: each holds the model. What was answered is read from the cache."
 
 
 class NoLogprobsError(EvaluateError):

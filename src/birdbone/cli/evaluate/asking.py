@@ -23,6 +23,7 @@ from birdbone.cli.workspaces import open_workspace
 from birdbone.evaluate.benchmarks import BENCHMARKS, SUITES, BenchmarkResult, Question, SuiteName
 from birdbone.evaluate.benchmarks.opening import Candidate, Dtype, Engine, Service, find_candidate, open_judge
 from birdbone.evaluate.benchmarks.running import run_questions
+from birdbone.evaluate.benchmarks.sharding import Shard, run_in_processes
 from birdbone.evaluate.benchmarks.standing import standing_of
 from birdbone.evaluate.benchmarks.tasks import run_tasks
 from birdbone.evaluate.history import open_history
@@ -63,6 +64,8 @@ class On:
     """Whose tokenizer the model behind a service has."""
     num_ctx: int = 2048
     """Tokens that a service takes."""
+    processes: int = 1
+    """Processes that a suite is shared out over; each holds the model."""
 
 
 def ask_model(model: str, asked: Asked, on: On) -> Iterator[BenchmarkResult]:
@@ -88,8 +91,18 @@ def ask_model(model: str, asked: Asked, on: On) -> Iterator[BenchmarkResult]:
             "progress": question_bar,
             "on_asked": keeper.keep_asked,
         }
-        asking = run_questions(open_once, questions, items_folder=asked.items, **how), run_tasks(open_once, own, **how)
-        for result in chain(*asking):
+        if on.processes == 1:
+            suite = run_questions(open_once, questions, items_folder=asked.items, **how)
+        else:
+            shard = Shard(
+                candidate=candidate,
+                items_folder=asked.items,
+                cache=how["cache"],
+                num_threads=max(1, threads // on.processes),
+                is_fresh=asked.is_fresh,
+            )
+            suite = run_in_processes(shard, questions, num_processes=on.processes, on_asked=keeper.keep_asked)
+        for result in chain(suite, run_tasks(open_once, own, **how)):
             keeper.keep_known(result)
             yield result
 

@@ -24,6 +24,7 @@ def run(
     tokenizer: options.Tokenizer = None,
     context: options.NumCtx = 2048,
     threads: options.Threads = None,
+    processes: options.Processes = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask again what was asked before.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -35,7 +36,13 @@ def run(
         suite=suite, only=tuple(only or ()), tasks=tuple(task or ()), limit=limit, items=items, is_fresh=fresh
     )
     on = asking.On(
-        engine=engine, dtype=dtype, threads=threads, served_model=served_model, tokenizer=tokenizer, num_ctx=context
+        engine=engine,
+        dtype=dtype,
+        threads=threads,
+        served_model=served_model,
+        tokenizer=tokenizer,
+        num_ctx=context,
+        processes=processes,
     )
     results = []
     for result in asking.ask_model(model, asked, on):

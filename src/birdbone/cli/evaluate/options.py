@@ -58,3 +58,6 @@ Seed = Annotated[int, typer.Option(help="Of all that is drawn.")]
 
 NumCtx = Annotated[int, typer.Option("--context", min=16, metavar="TOKENS", help="Tokens that a service takes.")]
 """Context of an endpoint."""
+
+Processes = Annotated[int, typer.Option(min=1, help="Processes that share the suite; each holds the model.")]
+"""How many processes."""
