@@ -18,22 +18,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
-import lm_eval
 import torch
 from lm_eval.models.huggingface import HFLM
+from paired_items import provenance
 
-from birdbone.core import digest_json
-from birdbone.evaluate.benchmarks import BENCHMARKS, SUITES, ItemScore, Question
+from birdbone.evaluate.benchmarks import SUITES, ItemScore, Question
 from birdbone.evaluate.benchmarks.harness import ask, ask_model, harness_version
 from birdbone.evaluate.benchmarks.local_items import read_items
 from birdbone.evaluate.benchmarks.torch_judge import TorchJudge
 from birdbone.models import load_model
-from birdbone.watch import describe_hardware
 
 
 def main() -> None:
@@ -42,7 +38,9 @@ def main() -> None:
     loaded = load_model(settings.model)
     judge = TorchJudge(loaded.model, loaded.tokenizer)
     peer = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer)
-    row = _provenance(settings)
+    chosen = {name: getattr(settings, name) for name in ("model", "limit", "num_threads")}
+    row = provenance("bench_harness", chosen) | {"lm_eval": harness_version()}
+    row["machine"] += f", load {os.getloadavg()[0]:.1f}"
     totals: dict[str, float] = dict.fromkeys(("ours_wall", "ours_cpu", "peer_wall", "peer_cpu"), 0.0)
     num_items = num_different = 0
     for number, question in enumerate(SUITES["quick"]):
@@ -90,22 +88,6 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--num-threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=None)
     return parser.parse_args()
-
-
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    chosen = {name: value for name, value in vars(settings).items() if name not in ("output", "items")}
-    hardware = describe_hardware()
-    return {
-        "bench": "evaluate/bench_harness",
-        "commit": described.stdout.strip(),
-        "machine": f"{hardware.cpu_model}, {hardware.num_available_cores} cores, load {os.getloadavg()[0]:.1f}",
-        "lm_eval": lm_eval.__version__,
-        "harness": harness_version(),
-        "benchmarks": sorted(BENCHMARKS),
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
-    }
 
 
 if __name__ == "__main__":

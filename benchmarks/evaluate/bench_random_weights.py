@@ -17,15 +17,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import torch
+from paired_items import provenance
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from birdbone.core import digest_json
 from birdbone.evaluate.benchmarks import SUITES, BenchmarkResult, Question
 from birdbone.evaluate.benchmarks.comparison import compare
 from birdbone.evaluate.benchmarks.harness import harness_version
@@ -34,7 +31,6 @@ from birdbone.evaluate.benchmarks.standing import standing_of
 from birdbone.evaluate.benchmarks.torch_judge import TorchJudge
 from birdbone.evaluate.statistics.retention import Retention
 from birdbone.models import load_tokenizer
-from birdbone.watch import describe_hardware
 
 _SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 _CONTEXT = 4096
@@ -69,7 +65,9 @@ def main() -> None:
     compared = [row for results in found[1:] for row in compare(results, found[0])]
     kept = [row.benchmark for row in compared if isinstance(row.retention, Retention)]
     naive = [row.candidate / row.baseline for row in compared if row.baseline > 0]
-    row = _provenance(settings) | {
+    chosen = {name: getattr(settings, name) for name in ("limit", "num_models", "num_threads")}
+    row = provenance("bench_random_weights", chosen) | {
+        "harness": harness_version(),
         "num_rows": len(standings),
         "num_rows_above_a_guess": len(above),
         "rows_above_a_guess": above,
@@ -92,20 +90,6 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--num-threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=None)
     return parser.parse_args()
-
-
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    chosen = {name: value for name, value in vars(settings).items() if name not in ("output", "items")}
-    hardware = describe_hardware()
-    return {
-        "bench": "evaluate/bench_random_weights",
-        "commit": described.stdout.strip(),
-        "machine": f"{hardware.cpu_model}, {hardware.num_available_cores} cores, load {os.getloadavg()[0]:.1f}",
-        "harness": harness_version(),
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
-    }
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 ├── config.yaml       settings of this workspace (optional)
 ├── birdbone.db       runs, steps, measurements, metrics, events (SQLite, unless a URL says otherwise)
 ├── objects/ refs/    the vault
+├── evaluations/      what models were asked: results, their history, judgements of versions
 └── runs/<id>/        resolved recipe, environment, log, report, exports
 ```
 """
