@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import gguf
 import pytest
 import torch
 
@@ -43,6 +44,11 @@ def test_the_starter_is_what_it_says(starter: LoadedModel) -> None:
     assert (starter.architecture.family, starter.architecture.num_layers) == ("llama", 30)
     assert (starter.architecture.num_heads, starter.architecture.num_kv_heads) == (9, 3)
     assert sum(parameter.numel() for parameter in starter.model.parameters()) == 134_515_008
+
+
+def test_loading_left_the_parsers_of_gguf_as_they_were(starter: LoadedModel) -> None:
+    assert isinstance(gguf.GGUFReader, type)
+    assert not hasattr(gguf.get_tensor_name_map, "cache_info")
 
 
 def test_its_package_is_found_without_running_the_package(starter: LoadedModel) -> None:

@@ -40,6 +40,7 @@ from birdbone.models.errors import (
 )
 from birdbone.models.gguf import CorruptGgufError, UnsupportedExportError, read_gguf_summary, restore_pre_tokenizer
 from birdbone.models.inspection import describe_architecture, require_family
+from birdbone.models.parsing import parse_gguf_once
 from birdbone.models.quiet import quiet_transformers
 from birdbone.models.sources import ModelSource, find_source
 
@@ -208,7 +209,7 @@ def _complete(loaded: tuple[Any, dict[str, Any]], name: str) -> Any:
 def _read_gguf(source: ModelSource, dtype: torch.dtype) -> tuple[Any, Any, str | None]:
     assert source.file is not None
     licence = _gguf_metadata(source.file).get("general.license")
-    with quiet_transformers(), _damage_named(source.name):
+    with quiet_transformers(), parse_gguf_once(), _damage_named(source.name):
         model = _dequantized(source.folder, source.file.name, dtype)
         tokenizer = _gguf_tokenizer(source)
     return model, tokenizer, None if licence is None else str(licence)
