@@ -45,9 +45,7 @@ def render(rows: list[dict[str, Any]]) -> str:
 
 def figures(row: dict[str, Any]) -> dict[str, float]:
     """Return the numbers of a row by name, without the ends of ranges."""
-    numbers = {
-        name: value for name, value in row.items() if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
     ends = {f"{name}{end}" for name in numbers for end in ("_min", "_max")}
     return {name: value for name, value in numbers.items() if name not in ends}
 

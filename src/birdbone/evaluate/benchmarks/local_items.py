@@ -53,12 +53,7 @@ def read_items(folder: Path, benchmark: str) -> dict[str, Splits]:
         MissingBenchmarkError: the folder lacks a file.
         BadBenchmarkError: a file cannot be read, or a row lacks a column.
     """
-    paths = [folder / name for name in FILES[benchmark]]
-    for path in paths:
-        if not path.is_file():
-            raise MissingBenchmarkError(
-                f"{benchmark} needs {path.relative_to(folder)} in {folder}.", benchmark=benchmark, path=str(path)
-            )
+    paths = _files_of(folder, benchmark)
     try:
         return _READERS[benchmark](*paths)
     except KeyError as error:
@@ -70,8 +65,22 @@ def read_items(folder: Path, benchmark: str) -> dict[str, Splits]:
 
 
 def items_digest(folder: Path, benchmark: str) -> str:
-    """Return one text that changes whenever a file of the benchmark does. Raises what `read_items` does."""
-    return "+".join(digest_file(folder / name) for name in FILES[benchmark])
+    """Return one text that changes whenever a file of the benchmark does.
+
+    Raises:
+        MissingBenchmarkError: the folder lacks a file.
+    """
+    return "+".join(map(digest_file, _files_of(folder, benchmark)))
+
+
+def _files_of(folder: Path, benchmark: str) -> list[Path]:
+    paths = [folder / name for name in FILES[benchmark]]
+    for path in paths:
+        if not path.is_file():
+            raise MissingBenchmarkError(
+                f"{benchmark} needs {path.relative_to(folder)} in {folder}.", benchmark=benchmark, path=str(path)
+            )
+    return paths
 
 
 def _rows(path: Path) -> Iterator[Row]:
