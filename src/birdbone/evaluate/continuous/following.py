@@ -53,7 +53,7 @@ class Follower:
 
         Raises:
             UnknownNameError: there is no such ref.
-            and what `measure` does, except where the fault is the model's own, which is a fail.
+            BirdboneError: what `measure` raises, except where the fault is the model's own, which is a fail.
         """
         full = full_ref_name(self.ref)
         for version in unjudged(self.vault, full, self._past(full)):
@@ -132,8 +132,8 @@ def judge_version(
         last_rung: where it ends.
 
     Raises:
-        what `measure` does, except where the model itself cannot be loaded, gives no finite figure, or splits text into
-            other tokens than the baseline: that is a fail, with its reason.
+        BirdboneError: what `measure` raises, except where the model itself cannot be loaded, gives no finite figure, or
+            splits text into other tokens than the baseline: that is a fail, with its reason.
     """
     said: list[RungVerdict] = []
     for rung in RUNGS[: RUNGS.index(last_rung) + 1]:
