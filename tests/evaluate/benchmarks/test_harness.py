@@ -4,10 +4,11 @@ from collections import Counter
 
 import pytest
 from lm_eval.models.huggingface import HFLM
+from pydantic import ValidationError
 from tests.evaluate.benchmarks.texts import character_tokenizer, write_all_items, write_lines
 from tests.evaluate.tiny import tiny_model
 
-from birdbone.evaluate.benchmarks import BENCHMARKS, Question
+from birdbone.evaluate.benchmarks import BENCHMARKS, Question, harness
 from birdbone.evaluate.benchmarks.harness import ask, ask_model
 from birdbone.evaluate.benchmarks.local_items import read_items
 from birdbone.evaluate.benchmarks.running import run_questions
@@ -92,3 +93,14 @@ def test_other_items_are_another_question(judge, folder, tmp_path):
     assert before[0].items_source != after[0].items_source
     assert before[0].items[0].id != after[0].items[0].id
     assert opened["times"] == 2
+
+
+def test_a_mass_that_rounding_lifts_above_one_is_one():
+    sample = {
+        "doc_id": 0, "filter": "none", "acc": 1.0000000000000002, "doc_hash": "a",
+        "doc": {"mc2_targets": {"labels": [1, 0]}}, "filtered_resps": [(-1.0, False), (-2.0, False)],
+    }  # fmt: skip
+    (score,) = harness._scores(BENCHMARKS["truthfulqa_mc2"], [sample])
+    assert score.score == 1
+    with pytest.raises(ValidationError):
+        list(harness._scores(BENCHMARKS["truthfulqa_mc2"], [sample | {"acc": 1.01}]))

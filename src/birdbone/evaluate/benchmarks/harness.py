@@ -33,6 +33,7 @@ except ImportError as error:
 SEED = 1234
 """Seed of the choice of examples: lm-eval's own default."""
 
+_ROUNDING = 1e-9
 _MAX_NEW_TOKENS = 256
 _OWN_TASKS: dict[str, dict[str, Any]] = CODE_TASKS | {
     POOLED_BLIMP: {
@@ -200,6 +201,8 @@ def _scores(benchmark: Benchmark, samples: Sequence[Mapping[str, Any]]) -> Itera
     for sample in sorted(samples, key=lambda sample: int(sample["doc_id"])):
         if sample["filter"] == benchmark.filter:
             score = float(sample[benchmark.metric])
+            if 1 < score < 1 + _ROUNDING:  # a mass of probabilities that sum to 1 but for rounding
+                score = 1.0
             yield ItemScore(
                 id=str(sample["doc_hash"]), score=score, chance=_chance(benchmark, sample), answer=_answer(sample)
             )
