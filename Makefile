@@ -3,7 +3,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 MARKDOWN := $(wildcard *.md) docs benchmarks examples
-WORKERS ?= 2
+# One more than two cores: many tests wait for processes that they stop and kill.
+WORKERS ?= 3
 
 # On a busy machine a thread that spins while it waits takes the core from the thread that it waits for.
 export OMP_WAIT_POLICY := passive
