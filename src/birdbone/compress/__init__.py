@@ -1,7 +1,7 @@
 """The bird-bone craft: removing what carries no load, mending what that hurt, and giving the rest the bits it needs.
 
 Owns: statistics of activations, importance, shedding, refit, healing, regrowth, the stop-loss, quantization, low-rank
-correction; their settings (`config.py`). Needs: torch, `models`, `train`. It knows nothing of runs, files or screens.
+correction; their settings (`config/`). Needs: torch, `models`, `train`. It knows nothing of runs, files or screens.
 
 What needs torch is imported from its own module (`birdbone.compress.waves`, `birdbone.compress.statistics`, ...), so
 that a recipe is checked without it.

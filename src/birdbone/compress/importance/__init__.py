@@ -1,4 +1,4 @@
-"""How much each weight matters. One file a metric, all behind `score_linear`; settings in `compress/config.py`."""
+"""How much each weight matters. One file a metric, all behind `score_linear`; settings in `compress/config/`."""
 
 from birdbone.compress.importance.magnitude import magnitude_scores
 from birdbone.compress.importance.score import score_linear

@@ -1,0 +1,50 @@
+"""Rounds of shedding, mending and judging, and when they end."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
+from birdbone.compress.config.importance import ImportanceConfig, WandaConfig
+from birdbone.core import Settings
+
+
+class StopLossConfig(Settings):
+    """When waves are undone and when they end."""
+
+    max_rise: float = Field(default=0.03, gt=0, le=1000)
+    """Rise of perplexity over the last good state beyond which a wave is not good."""
+    patience: int = Field(default=2, ge=1, le=200)
+    """Waves in a row that may be not good; then all of them are undone and the waves end."""
+    max_total_rise: float = Field(default=0.03, gt=0, le=1000)
+    """Rise of perplexity over the dense model beyond which a wave is not good either."""
+
+
+class ShedConfig(Settings):
+    """How much goes in one wave, and from where."""
+
+    fraction: float = Field(default=0.10, gt=0, le=0.10)
+    """Share of a cluster's remaining weights that a wave sheds."""
+    cluster: Literal["linear"] = "linear"
+    """What is thinned evenly: each linear's rows."""
+
+
+class WavesConfig(Settings):
+    """Prune, heal and judge in waves, until the stop-loss or `max_waves`."""
+
+    max_waves: int = Field(default=8, ge=1, le=200)
+    """Waves at most."""
+    shed: ShedConfig = ShedConfig()
+    """How much goes in one wave."""
+    importance: ImportanceConfig = Field(default=WandaConfig(), discriminator="kind")
+    """What goes first."""
+    refit: RefitConfig = RefitConfig()
+    """How the rest takes over its work."""
+    heal: HealConfig = HealConfig()
+    """How the model is mended after each wave."""
+    regrow: RegrowConfig = RegrowConfig()
+    """What a spike of the loss brings back."""
+    stop_loss: StopLossConfig = StopLossConfig()
+    """When waves are undone."""
