@@ -9,7 +9,9 @@ BirdboneError
     ├── SingularGramError          compress.singular_gram
     ├── HealingDivergedError       compress.healing_diverged
     ├── BlockWidthError            compress.block_width
-    └── WeightRangeError           compress.weight_range
+    ├── WeightRangeError           compress.weight_range
+    ├── PatternWidthError          compress.pattern_width
+    └── BudgetError                compress.budget
 ```
 """
 
@@ -72,3 +74,17 @@ class WeightRangeError(CompressError):
 
     code = "compress.weight_range"
     hint = "The weights are damaged: load the model again, or lower the healing rate."
+
+
+class PatternWidthError(CompressError):
+    """A pattern of zeros does not divide a matrix."""
+
+    code = "compress.pattern_width"
+    hint = "Choose a group that divides every width of the model, or the pattern `unstructured`."
+
+
+class BudgetError(CompressError):
+    """A budget cannot be met; the message says what can."""
+
+    code = "compress.budget"
+    hint = "Ask for less, or let linears lie farther from the mean."

@@ -3,17 +3,22 @@
 from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
 from birdbone.compress.config.importance import ImportanceConfig, MagnitudeConfig, WandaConfig
 from birdbone.compress.config.lowrank import LowRankConfig
+from birdbone.compress.config.masks import EvenBudget, LossBudget, MaskConfig, NOfMPattern, UnstructuredPattern
 from birdbone.compress.config.quantize import LinearRole, QuantizeConfig, QuantizeFormat, RoundingConfig, StoredType
 from birdbone.compress.config.statistics import FIRST_TOKEN_SHARE
 from birdbone.compress.config.waves import ShedConfig, StopLossConfig, WavesConfig
 
 __all__ = [
     "FIRST_TOKEN_SHARE",
+    "EvenBudget",
     "HealConfig",
     "ImportanceConfig",
     "LinearRole",
+    "LossBudget",
     "LowRankConfig",
     "MagnitudeConfig",
+    "MaskConfig",
+    "NOfMPattern",
     "QuantizeConfig",
     "QuantizeFormat",
     "RefitConfig",
@@ -22,6 +27,7 @@ __all__ = [
     "ShedConfig",
     "StopLossConfig",
     "StoredType",
+    "UnstructuredPattern",
     "WandaConfig",
     "WavesConfig",
 ]
