@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -43,7 +44,7 @@ def output_sensitivity(
         sums[path] = sums[path] + squares_F if path in sums else squares_F
 
     def watch(path: str, output: Tensor) -> None:
-        output.register_hook(lambda gradient: add(path, gradient))
+        output.register_hook(lambda gradient: add(path, gradient))  # type: ignore[no-untyped-call]
 
     handles = [
         model.get_submodule(path).register_forward_hook(lambda _module, _args, output, path=path: watch(path, output))
@@ -55,7 +56,8 @@ def output_sensitivity(
             batch_BT = windows_NT[start : start + batch_size]
             embedded_BTD = embed(batch_BT).detach().requires_grad_(True)  # so that gradients reach every linear
             logits_BTV = model(inputs_embeds=embedded_BTD, use_cache=False).logits[:, :-1]
-            cross_entropy(logits_BTV.flatten(0, 1).float(), batch_BT[:, 1:].flatten(), reduction="sum").backward()
+            loss = cross_entropy(logits_BTV.flatten(0, 1).float(), batch_BT[:, 1:].flatten(), reduction="sum")
+            torch.autograd.grad(loss, embedded_BTD)
             progress(min(start + batch_size, len(windows_NT)), len(windows_NT))
     finally:
         for handle in handles:

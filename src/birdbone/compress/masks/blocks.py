@@ -186,7 +186,8 @@ def solve_group(
         damping=0.0,
         start_FD=torch.cat([start_FD for _, start_FD in chosen]),
     )
-    return dict(zip(weights, solved_FD.split([len(w_FD) for w_FD in weights.values()]), strict=True))
+    rows = torch.split(solved_FD, [len(w_FD) for w_FD in weights.values()])
+    return dict(zip(weights, rows, strict=True))
 
 
 def _prune_group(
