@@ -2,7 +2,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const layers = [...new Set(data.linears.map((linear) => linear.layer))].sort((a, b) => a - b);
 const roles = [...new Set(data.linears.map((linear) => linear.role))];
-const START = { size: 22, from: layers[0], to: layers.at(-1) };
+const START = { cell: Math.max(18, Math.min(44, Math.floor(640 / layers.length))), from: layers[0], to: layers.at(-1) };
 const state = { ...START, roles: new Set(roles), chosen: null, focus: 0, sort: null, down: true, view: { x: 0, y: 0, span: 1 } };
 
 function svg(name, attributes, ...children) {
@@ -21,7 +21,8 @@ const label = (x, y, words, css) => svg("text", { x, y, class: css }, words);
 const measureOf = (key) => data.measures.find((measure) => measure[0] === key);
 const metric = () => at("metric").value;
 const measure = () => measureOf(at("measure").value);
-const words = (value, kind) => (value === null ? "not measured" : kind === "share" ? `${(100 * value).toFixed(1)} %` : value === 0 ? "0" : Number(value.toPrecision(3)).toString());
+const size = (value) => (value !== 0 && (value < 1e-3 || value >= 1e5) ? value.toExponential(2) : Number(value.toPrecision(3)).toString());
+const words = (value, kind) => (value === null ? "not measured" : kind === "share" ? `${(100 * value).toFixed(1)} %` : size(value));
 const isShown = (linear) => linear.layer >= state.from && linear.layer <= state.to && state.roles.has(linear.role);
 const shown = () => data.linears.map((linear, index) => index).filter((index) => isShown(data.linears[index]));
 const valueOf = (index) => data.values[metric()][measure()[0]][index];
@@ -41,30 +42,30 @@ function showLegend(place, scale, kind) {
 }
 
 function drawHeat(isFocused) {
-  const places = shown(), kind = measure()[2], size = state.size;
+  const places = shown(), kind = measure()[2], cell = state.cell;
   const rows = roles.filter((role) => state.roles.has(role)), columns = layers.filter((layer) => layer >= state.from && layer <= state.to);
   const byRole = at("shades").value === "role";
   const whole = shades(places.map(valueOf), kind);
   const scales = Object.fromEntries(rows.map((role) => [role, byRole ? shades(places.filter((index) => data.linears[index].role === role).map(valueOf), kind) : whole]));
   const left = 14 + 7.5 * Math.max(0, ...rows.map((role) => role.length)), top = 32;
   const parts = [label(left, 12, "layer", "axis")];
-  const every = size >= 20 && columns.length <= 40 ? 1 : 5;
-  columns.forEach((layer, column) => layer % every === 0 && parts.push(label(left + (column + 0.5) * size, top - 6, String(layer), "tick middle")));
-  rows.forEach((role, row) => parts.push(label(left - 8, top + (row + 0.65) * size, role, "tick end")));
+  const every = cell >= 20 && columns.length <= 40 ? 1 : 5;
+  columns.forEach((layer, column) => layer % every === 0 && parts.push(label(left + (column + 0.5) * cell, top - 6, String(layer), "tick middle")));
+  rows.forEach((role, row) => parts.push(label(left - 8, top + (row + 0.65) * cell, role, "tick end")));
   state.focus = Math.min(state.focus, Math.max(0, places.length - 1));
   places.forEach((index, order) => {
     const linear = data.linears[index], value = valueOf(index), step = scales[linear.role].of(value);
-    const x = left + columns.indexOf(linear.layer) * size, y = top + rows.indexOf(linear.role) * size;
+    const x = left + columns.indexOf(linear.layer) * cell, y = top + rows.indexOf(linear.role) * cell;
     const told = `layer ${linear.layer}, ${linear.role}: ${words(value, kind)}`;
-    const cell = svg("rect", { x: x + 1, y: y + 1, width: size - 2, height: size - 2, rx: 2, class: `cell q${step}${state.chosen === index ? " chosen" : ""}`, tabindex: order === state.focus ? 0 : -1, role: "button", "aria-pressed": state.chosen === index, "aria-label": told }, svg("title", {}, told));
-    cell.dataset.order = order;
-    cell.addEventListener("focus", () => { state.focus = order; tell(index); });
-    cell.addEventListener("mouseenter", () => tell(index));
-    cell.addEventListener("click", () => choose(index));
-    parts.push(cell);
-    if (size >= 40) parts.push(label(x + size / 2, y + size / 2 + 4, words(value, kind).replace(" %", ""), `in on-q${step}`));
+    const square = svg("rect", { x: x + 1, y: y + 1, width: cell - 2, height: cell - 2, rx: 2, class: `cell q${step}${state.chosen === index ? " chosen" : ""}`, tabindex: order === state.focus ? 0 : -1, role: "button", "aria-pressed": state.chosen === index, "aria-label": told }, svg("title", {}, told));
+    square.dataset.order = order;
+    square.addEventListener("focus", () => { state.focus = order; tell(index); });
+    square.addEventListener("mouseenter", () => tell(index));
+    square.addEventListener("click", () => choose(index));
+    parts.push(square);
+    if (cell >= 40) parts.push(label(x + cell / 2, y + cell / 2 + 4, words(value, kind).replace(" %", ""), `in on-q${step}`));
   });
-  const width = left + columns.length * size + 10, height = top + rows.length * size + 8;
+  const width = left + columns.length * cell + 10, height = top + rows.length * cell + 8;
   const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": `${measure()[1]} of ${metric()} by layer and role` }, ...parts);
   drawing.addEventListener("keydown", (event) => moveInHeat(event, places, rows));
   at("heat").replaceChildren(drawing);
@@ -96,7 +97,7 @@ function choose(index, isFocused) {
   drawHistogram();
 }
 function resize(factor, isFocused) {
-  state.size = Math.max(10, Math.min(72, Math.round(state.size * factor)));
+  state.cell = Math.max(10, Math.min(72, Math.round(state.cell * factor)));
   drawHeat(isFocused);
 }
 
