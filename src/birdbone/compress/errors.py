@@ -7,6 +7,9 @@ BirdboneError
     ├── SilentInputError           compress.silent_input
     ├── NonFiniteStatisticsError   compress.non_finite_statistics
     ├── SingularGramError          compress.singular_gram
+    ├── MissingGradientsError      compress.missing_gradients
+    ├── NonFiniteScoreError        compress.non_finite_score
+    ├── NegativeScoreError         compress.negative_score
     ├── HealingDivergedError       compress.healing_diverged
     ├── BlockWidthError            compress.block_width
     ├── WeightRangeError           compress.weight_range
@@ -53,6 +56,27 @@ class SingularGramError(CompressError):
 
     code = "compress.singular_gram"
     hint = "Use more calibration windows, or raise the step's `damping`."
+
+
+class MissingGradientsError(CompressError):
+    """A metric reads gradients of the loss, and none were given."""
+
+    code = "compress.missing_gradients"
+    hint = "Collect them with `compress.gradients`, or choose a metric that reads activations only, such as `wanda`."
+
+
+class NonFiniteScoreError(CompressError):
+    """A weight's score is NaN or infinite."""
+
+    code = "compress.non_finite_score"
+    hint = "The weights or their gradients are damaged, or too large for float32 when squared; use another metric."
+
+
+class NegativeScoreError(CompressError):
+    """A weight's score is below zero, which no metric of importance gives."""
+
+    code = "compress.negative_score"
+    hint = "Give scores where 0 is no importance; take the absolute value of signed ones first."
 
 
 class HealingDivergedError(CompressError):

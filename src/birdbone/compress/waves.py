@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from birdbone.compress.config import RegrowConfig, WavesConfig
+from birdbone.compress.gradients import GradientStatistics
 from birdbone.compress.healing import HealReport, heal_blocks
 from birdbone.compress.importance import score_linear
 from birdbone.compress.refit import refit_survivors
@@ -41,17 +42,25 @@ def shed_wave(
     masks: Masks,
     statistics: Mapping[str, InputStatistics],
     config: WavesConfig,
+    gradients: Mapping[str, GradientStatistics] | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Masks:
     """Shed the least important weights of every linear, let the rest take over its output; return the new masks.
 
     Changes the weights of `model`. The refit imitates the linear as it was before this wave, not the dense one: the
     dense one would undo what earlier waves healed.
+
+    Args:
+        gradients: by path, of `model` as it is; needed where the metric reads them.
+
+    Raises:
+        MissingGradientsError: the metric reads gradients and there are none; `model` is unchanged.
     """
     shed = {}
     for number, (path, mask_FD) in enumerate(masks.items(), start=1):
         weight_FD = model.get_parameter(f"{path}.weight")
-        scores_FD = score_linear(weight_FD, statistics[path], config.importance)
+        found = None if gradients is None else gradients[path]
+        scores_FD = score_linear(weight_FD, statistics[path], config.importance, gradients=found)
         shed[path] = shed_lowest(scores_FD, mask_FD, fraction=config.shed.fraction)
         _refit(weight_FD, weight_FD.clone(), mask_FD=shed[path], statistics=statistics[path], config=config)
         progress(number, len(masks))

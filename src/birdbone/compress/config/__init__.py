@@ -1,7 +1,19 @@
 """Settings of the craft, a file an idea. Free of torch: a recipe is checked whole before anything heavy is loaded."""
 
+from birdbone.compress.config.analysis import AnalysisConfig
 from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
-from birdbone.compress.config.importance import ImportanceConfig, MagnitudeConfig, WandaConfig
+from birdbone.compress.config.importance import (
+    METRICS,
+    FisherConfig,
+    GradientConfig,
+    HessianConfig,
+    ImportanceConfig,
+    MagnitudeConfig,
+    MetricKind,
+    PrunerZeroConfig,
+    RiaConfig,
+    WandaConfig,
+)
 from birdbone.compress.config.lowrank import LowRankConfig
 from birdbone.compress.config.masks import EvenBudget, LossBudget, MaskConfig, NOfMPattern, UnstructuredPattern
 from birdbone.compress.config.quantize import LinearRole, QuantizeConfig, QuantizeFormat, RoundingConfig, StoredType
@@ -10,19 +22,27 @@ from birdbone.compress.config.waves import ShedConfig, StopLossConfig, WavesConf
 
 __all__ = [
     "FIRST_TOKEN_SHARE",
+    "METRICS",
+    "AnalysisConfig",
     "EvenBudget",
+    "FisherConfig",
+    "GradientConfig",
     "HealConfig",
+    "HessianConfig",
     "ImportanceConfig",
     "LinearRole",
     "LossBudget",
     "LowRankConfig",
     "MagnitudeConfig",
     "MaskConfig",
+    "MetricKind",
     "NOfMPattern",
+    "PrunerZeroConfig",
     "QuantizeConfig",
     "QuantizeFormat",
     "RefitConfig",
     "RegrowConfig",
+    "RiaConfig",
     "RoundingConfig",
     "ShedConfig",
     "StopLossConfig",
