@@ -16,7 +16,7 @@ from birdbone.compress.growth.marking import find_plates, mark_plates
 def ledger(dense: Dense) -> PlateLedger:
     model = dense.loaded.model
     config = GrowthConfig(kinds=("layer", "attention", "feed_forward", "kv_group", "neuron"), neurons_per_layer=0.05)
-    return find_plates(model, graph_of(model), dense.calibration_NT[:4], config=config, name="tiny")
+    return find_plates(model, graph_of(model), dense.calibration_NT[:4], config=config, name="tiny")[0]
 
 
 def test_every_kind_is_found_with_its_size_and_its_damage(ledger: PlateLedger, dense: Dense) -> None:
@@ -43,7 +43,7 @@ def test_every_kind_is_found_with_its_size_and_its_damage(ledger: PlateLedger, d
 def test_what_was_not_measured_is_absent(dense: Dense) -> None:
     model = dense.loaded.model
     config = GrowthConfig(kinds=("attention", "kv_group"), ablate_windows=0, protect=ProtectConfig(first_blocks=0))
-    found = find_plates(model, graph_of(model), dense.calibration_NT[:2], config=config, name="tiny")
+    found, _ = find_plates(model, graph_of(model), dense.calibration_NT[:2], config=config, name="tiny")
     assert all(plate.damage is None and plate.damage_basis is None for plate in found.plates)
     assert mark_plates(found, max_damage=100.0).count("marked") == 0
 

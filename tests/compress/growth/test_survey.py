@@ -69,7 +69,9 @@ def test_a_loud_neuron_a_sink_head_and_the_ends_are_protected_each_with_its_reas
     assert reasons[Structure(kind="kv_group", layer=2, index=1)].startswith(("named", "layers.2.query_head"))
     assert reasons[Structure(kind="attention", layer=0)] == "one of the first 1 layers"
     assert "attention sink" in reasons[Structure(kind="query_head", layer=2, index=0)]
-    paths = {path.name: path for path in critical_paths(graph, surveys, ProtectConfig(sink_share=1e-6))}
+    paths = {
+        path.name: path for path in critical_paths(graph, surveys, ProtectConfig(sink_share=1e-6, massive_ratio=3))
+    }
     assert not paths["layers.2.query_head.0"].is_protected
     assert any(name.startswith("residual_channel") for name in paths)
     with pytest.raises(UnknownStructureError):

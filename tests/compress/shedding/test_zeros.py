@@ -49,5 +49,5 @@ def test_a_pattern_that_does_not_divide_a_width_says_so() -> None:
     scores_FD, mask_FD = draw_scores(0, 4, 6), torch.ones(4, 6, dtype=torch.bool)
     with pytest.raises(PatternWidthError, match="2:4 needs a width that 4 divides; this one is 6"):
         shed_n_of_m(scores_FD, mask_FD, num_kept=2, group=4)
-    with pytest.raises(PatternWidthError, match="4 x 4 do not tile a matrix of 4 x 6"):
+    with pytest.raises(PatternWidthError, match="4 x 4 do not tile 4 x 6"):
         shed_blocks(scores_FD, mask_FD, rows=4, columns=4, share=0.5)

@@ -273,7 +273,7 @@ def _space_of_part(layer: int, part: str) -> str:
 
 
 def _count_heads(architecture: Architecture, layout: LayerLayout) -> LayerHeads:
-    rows = {slot.role: slot.out_features for slot in layout.attention}
+    rows: dict[str, int] = {slot.role: slot.out_features for slot in layout.attention}
     for slot in layout.attention:
         if slot.fused is not None:
             rows |= dict(zip(slot.fused.parts, slot.fused.sizes, strict=True))

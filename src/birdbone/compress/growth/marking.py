@@ -15,7 +15,7 @@ from birdbone.compress.config.growth import GrowthConfig
 from birdbone.compress.growth.ablation import Ablation, removal_losses
 from birdbone.compress.growth.dependency import DependencyGraph
 from birdbone.compress.growth.plates import GrowthPlate, PlateLedger
-from birdbone.compress.growth.protection import protected_structures
+from birdbone.compress.growth.protection import CriticalPath, critical_paths, protected_structures
 from birdbone.compress.growth.structures import BlockKind, Structure, StructureKind
 from birdbone.compress.growth.survey import LayerSurvey, UnitSurvey, survey_layers
 
@@ -31,8 +31,10 @@ def find_plates(
     config: GrowthConfig,
     name: str,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> PlateLedger:
-    """Return the growth plates of a model, each with what was measured of it. The model is left as it was.
+) -> tuple[PlateLedger, tuple[CriticalPath, ...]]:
+    """Return the growth plates of a model, each with what was measured of it, and its critical pathways.
+
+    The model is left as it was.
 
     Args:
         windows_NT: calibration tokens; the first `config.ablate_windows` of them measure what blocks cost.
@@ -51,13 +53,14 @@ def find_plates(
     if measured:
         ablation = Ablation(model, graph, windows_NT[: config.ablate_windows])
         losses = removal_losses(ablation, measured, progress=lambda done, _all: progress(num_layers + done, total))
-    return PlateLedger(
+    ledger = PlateLedger(
         model=name,
         num_parameters=graph.num_decoder_parameters,
         windows=len(windows_NT),
         window_tokens=windows_NT.shape[1],
         plates=make_plates(graph, surveys, losses, config=config),
     )
+    return ledger, critical_paths(graph, surveys, config.protect)
 
 
 def make_plates(

@@ -70,9 +70,11 @@ class MomentSums:
         if len(first_ND) < self._count:
             power = first_ND.square().sum().clamp_min(1e-30)
             weight = float(FIRST_TOKEN_SHARE * gram_DD.diagonal().sum() / power)
+        # Over the sum of the weights: else the Gram matrix less the means' product need not be positive.
+        total = self._count + (weight - 1.0) * len(first_ND)
         return InputMoments(
-            gram_DD=(gram_DD + weight * first_ND.T @ first_ND) / self._count,
-            mean_D=(self._sum_D + weight * first_ND.sum(dim=0)) / self._count,
+            gram_DD=(gram_DD + weight * first_ND.T @ first_ND) / total,
+            mean_D=(self._sum_D + weight * first_ND.sum(dim=0)) / total,
             peak_D=self._peak_D,
         )
 

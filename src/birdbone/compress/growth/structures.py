@@ -20,8 +20,10 @@ StructureKind = Literal[
     "layer", "attention", "feed_forward", "kv_group", "query_head", "neuron", "embedding_row", "residual_channel"
 ]
 
+_KINDS: tuple[StructureKind, ...] = get_args(StructureKind)
 _NAME = re.compile(r"layers\.(\d+)(?:\.(attention|feed_forward)|\.(kv_group|query_head|neuron)\.(\d+))?")
-_OUTSIDE_NAME = re.compile(r"(embedding_row|residual_channel)\.(\d+)")
+_OUTSIDE_KINDS: tuple[StructureKind, ...] = get_args(StructureKind)
+_NAME = re.compile(r"(embedding_row|residual_channel)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +61,12 @@ def parse_structure(name: str) -> Structure:
     """
     if found := _NAME.fullmatch(name):
         layer, block, unit, index = found.groups()
-        kind = block or unit or "layer"
-        return Structure(kind=kind, layer=int(layer), index=None if index is None else int(index))
+        return Structure(
+            kind=_kind(block or unit or "layer"), layer=int(layer), index=None if index is None else int(index)
+        )
     if found := _OUTSIDE_NAME.fullmatch(name):
-        kind, index = found.groups()
-        return Structure(kind=kind, index=int(index))
+        outside, index = found.groups()
+        return Structure(kind=_kind(outside), index=int(index))
     raise UnknownStructureError(f"{name!r} is not the name of a structure.", structure=name)
 
 
@@ -82,7 +85,10 @@ def match_structures(patterns: Iterable[str], known: Sequence[Structure]) -> tup
     return tuple(structure for structure in known if structure in chosen)
 
 
+def _kind(word: str) -> StructureKind:
+    return next(kind for kind in _KINDS if kind == word)
+
+
 def _place(structure: Structure) -> tuple[float, int, int]:
-    kinds = get_args(StructureKind)
     layer = float("inf") if structure.layer is None else structure.layer
-    return layer, kinds.index(structure.kind), -1 if structure.index is None else structure.index
+    return layer, _KINDS.index(structure.kind), -1 if structure.index is None else structure.index

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 
 from birdbone.compress.growth.dependency import DependencyGraph
+from birdbone.compress.growth.removal import rest_of_layers
+from birdbone.compress.shedding.choosing import Choice
 from birdbone.core import Settings
 
 _F16_BYTES = 2
@@ -48,6 +50,29 @@ class CutEffect(Settings):
     def share(self) -> float:
         """Share of the decoder's parameters that is gone."""
         return 1.0 - self.after.decoder_parameters / max(1, self.before.decoder_parameters)
+
+
+def weigh_structures(graph: DependencyGraph, choice: Choice) -> CutEffect:
+    """Return what a cut would bring, without making it."""
+    before = weigh_graph(graph)
+    rests = rest_of_layers(graph, choice.structures)
+    shapes = graph.shapes_without(choice.structures)
+    layers = {slot.path for layout in graph.architecture.layers for slot in layout.linears}
+    gone = sum(prod(graph.shapes[f"{path}.weight"]) - prod(shapes.get(f"{path}.weight", (0,))) for path in layers)
+    saved = choice.num_parameters
+    after = before.model_copy(
+        update={
+            "num_parameters": before.num_parameters - saved,
+            "decoder_parameters": before.decoder_parameters - saved,
+            "f16_bytes": before.f16_bytes - _F16_BYTES * saved,
+            "bytes_read_per_token": before.bytes_read_per_token - _F16_BYTES * saved,
+            "flops_per_token": before.flops_per_token - _FLOPS_PER_WEIGHT * gone,
+            "num_layers": sum(not rest.is_gone for rest in rests),
+            "num_attention_blocks": sum(rest.has_attention for rest in rests),
+            "num_feed_forward_blocks": sum(rest.has_feed_forward for rest in rests),
+        }
+    )
+    return CutEffect(before=before, after=after)
 
 
 def weigh_graph(graph: DependencyGraph) -> Weights:
