@@ -109,7 +109,7 @@ def _config(name: str, budget: EvenBudget | LossBudget) -> MaskConfig:
     if ":" in name:
         num_kept, group = (int(part) for part in name.split(":"))
         return MaskConfig(pattern=NOfMPattern(num_kept=num_kept, group=group), budget=EvenBudget())
-    return MaskConfig(pattern=UnstructuredPattern(sparsity=float(name)), budget=budget)
+    return MaskConfig(pattern=UnstructuredPattern(share=float(name)), budget=budget)
 
 
 def _prune(

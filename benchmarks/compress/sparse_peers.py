@@ -49,7 +49,7 @@ def _prune_block(w_FK: Tensor, upper_KK: Tensor, config: MaskConfig) -> Tensor:
     drops_FK = torch.zeros_like(w_FK, dtype=torch.bool)
     if not isinstance(pattern, NOfMPattern):
         score_FK = (w_FK / diagonal_K).square()
-        drops_FK = score_FK <= score_FK.flatten().sort().values[int(score_FK.numel() * pattern.sparsity)]
+        drops_FK = score_FK <= score_FK.flatten().sort().values[int(score_FK.numel() * pattern.share)]
     for column in range(w_FK.shape[1]):
         if isinstance(pattern, NOfMPattern) and column % pattern.group == 0:
             span = slice(column, column + pattern.group)

@@ -3,18 +3,24 @@
 ```text
 BirdboneError
 └── CompressError
-    ├── NoCalibrationDataError     compress.no_calibration_data
-    ├── SilentInputError           compress.silent_input
-    ├── NonFiniteStatisticsError   compress.non_finite_statistics
-    ├── SingularGramError          compress.singular_gram
-    ├── MissingGradientsError      compress.missing_gradients
-    ├── NonFiniteScoreError        compress.non_finite_score
-    ├── NegativeScoreError         compress.negative_score
-    ├── HealingDivergedError       compress.healing_diverged
-    ├── BlockWidthError            compress.block_width
-    ├── WeightRangeError           compress.weight_range
-    ├── PatternWidthError          compress.pattern_width
-    └── BudgetError                compress.budget
+    ├── NoCalibrationDataError    compress.no_calibration_data
+    ├── SilentInputError          compress.silent_input
+    ├── NonFiniteStatisticsError  compress.non_finite_statistics
+    ├── SingularGramError         compress.singular_gram
+    ├── MissingGradientsError     compress.missing_gradients
+    ├── NonFiniteScoreError       compress.non_finite_score
+    ├── NegativeScoreError        compress.negative_score
+    ├── HealingDivergedError      compress.healing_diverged
+    ├── BlockWidthError           compress.block_width
+    ├── WeightRangeError          compress.weight_range
+    ├── PatternWidthError         compress.pattern_width
+    ├── BudgetError               compress.budget
+    ├── UnknownStructureError     compress.unknown_structure
+    ├── BrokenConnectivityError   compress.broken_connectivity
+    ├── ProtectedStructureError   compress.protected_structure
+    ├── ShareOutOfReachError      compress.share_out_of_reach
+    ├── BadLedgerError            compress.bad_ledger
+    └── BadArchiveError           compress.bad_archive
 ```
 """
 
@@ -104,7 +110,7 @@ class PatternWidthError(CompressError):
     """A pattern of zeros does not divide a matrix."""
 
     code = "compress.pattern_width"
-    hint = "Choose a group that divides every width of the model, or the pattern `unstructured`."
+    hint = "Choose a group that divides the width, such as 2:4 or 4:8, or a structural pattern."
 
 
 class BudgetError(CompressError):
@@ -112,3 +118,48 @@ class BudgetError(CompressError):
 
     code = "compress.budget"
     hint = "Ask for less, or let linears lie farther from the mean."
+
+
+class UnknownStructureError(CompressError):
+    """A name or glob fits no structure of the model."""
+
+    code = "compress.unknown_structure"
+    kind: ErrorKind = "not_found"
+    hint = (
+        "Names read as `layers.3`, `layers.3.attention`, `layers.3.kv_group.0`, `layers.3.neuron.7`; * stands for any."
+    )
+
+
+class BrokenConnectivityError(CompressError):
+    """Without these structures no path of matching shapes would lead from the embedding to the head."""
+
+    code = "compress.broken_connectivity"
+    hint = "Remove whole KV groups, or the same number of query heads in each, and leave at least one layer."
+
+
+class ProtectedStructureError(CompressError):
+    """A structure that is protected was asked to go."""
+
+    code = "compress.protected_structure"
+    hint = "Leave it out, or loosen `protect` in the settings."
+
+
+class ShareOutOfReachError(CompressError):
+    """So much cannot go: what is left is protected or holds the model together."""
+
+    code = "compress.share_out_of_reach"
+    hint = "Lower `share`, protect less, or choose a pattern that may take more kinds of structures."
+
+
+class BadLedgerError(CompressError):
+    """A ledger of growth plates does not parse, or is of another model."""
+
+    code = "compress.bad_ledger"
+    hint = "Find the plates again: `birdbone compress plates MODEL --ledger FILE`."
+
+
+class BadArchiveError(CompressError):
+    """What was kept of a cut, so that it can be undone, is damaged or of another model."""
+
+    code = "compress.bad_archive"
+    hint = "Take the model from before the cut out of the vault instead."

@@ -91,7 +91,7 @@ def test_a_streamed_checkpoint_gives_the_same_weights(dense, tiny_model_folder, 
 
 
 def test_the_default_is_half_the_weights_by_what_they_cost():
-    assert MaskConfig().pattern == UnstructuredPattern(sparsity=0.5)
+    assert MaskConfig().pattern == UnstructuredPattern(share=0.5)
     assert MaskConfig().budget.kind == "loss"
 
 
@@ -111,7 +111,7 @@ def test_zeros_go_where_the_loss_feels_them_least(dense, dense_stays):
 
 def test_a_budget_by_loss_beats_an_even_one(dense):
     model, architecture = copy.deepcopy(dense.loaded.model), dense.loaded.architecture
-    harsh = MaskConfig(pattern=UnstructuredPattern(sparsity=0.7))
+    harsh = MaskConfig(pattern=UnstructuredPattern(share=0.7))
     shares = spread_sparsity(model, architecture, dense.calibration_NT, harsh)
     prune_blocks(model, architecture, dense.calibration_NT, harsh, sparsities=shares)
     even, _ = pruned(dense, harsh, sparsity=0.7)

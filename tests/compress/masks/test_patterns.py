@@ -43,8 +43,8 @@ def test_a_group_keeps_its_n_highest_scores_and_of_equal_ones_the_first(seed, sh
 
 def test_a_pattern_is_a_projection():
     drawn = scores(0, 2, 8)
-    assert torch.equal(projection(NOfMPattern(), sparsity=0.9)(drawn), keep_n_of_m(drawn, num_kept=2, group=4))
-    assert torch.equal(projection(UnstructuredPattern(), sparsity=0.25)(drawn), keep_highest(drawn, sparsity=0.25))
+    assert torch.equal(projection(NOfMPattern(), share=0.9)(drawn), keep_n_of_m(drawn, num_kept=2, group=4))
+    assert torch.equal(projection(UnstructuredPattern(), share=0.25)(drawn), keep_highest(drawn, sparsity=0.25))
 
 
 def test_a_group_that_does_not_divide_the_width_is_refused():

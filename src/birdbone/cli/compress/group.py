@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from birdbone.cli.compress.scores import score
+from birdbone.cli.compress.structures import plates, restore, shed
 
 compress = typer.Typer(
     help="Make a model lighter: see what carries its load, shed what does not, and give the rest the bits it needs.",
@@ -13,3 +14,6 @@ compress = typer.Typer(
 )
 
 compress.command()(score)
+compress.command()(plates)
+compress.command()(shed)
+compress.command()(restore)

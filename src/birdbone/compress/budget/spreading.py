@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from birdbone.compress.budget.allotment import allot_sparsity
 from birdbone.compress.budget.damage import damage_profile
 from birdbone.compress.budget.sensitivity import output_sensitivity
-from birdbone.compress.config import LossBudget, MaskConfig
+from birdbone.compress.config import LossBudget, MaskConfig, NOfMPattern, UnstructuredPattern
 from birdbone.compress.statistics import collect_statistics
 from birdbone.models import Architecture
 
@@ -36,10 +36,10 @@ def spread_sparsity(
         NoCalibrationDataError, NonFiniteStatisticsError, SilentInputError, SingularGramError: the calibration text.
     """
     pattern, budget, paths = config.pattern, config.budget, architecture.linear_paths
-    if pattern.kind == "n_of_m":
+    if isinstance(pattern, NOfMPattern):
         return dict.fromkeys(paths, 1 - pattern.num_kept / pattern.group)
-    if not isinstance(budget, LossBudget):
-        return dict.fromkeys(paths, pattern.sparsity)
+    if not isinstance(pattern, UnstructuredPattern) or not isinstance(budget, LossBudget):
+        return dict.fromkeys(paths, pattern.share)
     drawn_NT = windows_NT[:: max(1, len(windows_NT) // budget.num_windows)][: budget.num_windows]
     total = 2 * len(drawn_NT)
     felt = output_sensitivity(model, paths, drawn_NT, progress=lambda done, _: progress(done, total))
@@ -52,4 +52,4 @@ def spread_sparsity(
         for path, weight_FD in weights.items()
     }
     sizes = {path: weight_FD.numel() for path, weight_FD in weights.items()}
-    return allot_sparsity(profiles, sizes, sparsity=pattern.sparsity, reach=budget.reach)
+    return allot_sparsity(profiles, sizes, sparsity=pattern.share, reach=budget.reach)

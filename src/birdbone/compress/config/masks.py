@@ -4,34 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from birdbone.compress.config.healing import RefitConfig
+from birdbone.compress.config.shedding import BlockPattern, NOfMPattern, UnstructuredPattern
 from birdbone.core import Settings
 
-
-class UnstructuredPattern(Settings):
-    """Zeros anywhere in a row, equally many in each row of a linear."""
-
-    kind: Literal["unstructured"] = "unstructured"
-    sparsity: float = Field(default=0.5, gt=0, lt=1)
-    """Share of all linears' weights that becomes zero."""
-
-
-class NOfMPattern(Settings):
-    """At most `num_kept` weights other than zero of every `group` neighbours in a row."""
-
-    kind: Literal["n_of_m"] = "n_of_m"
-    num_kept: int = Field(default=2, ge=1)
-    """N."""
-    group: int = Field(default=4, ge=2, le=256)
-    """M; must divide every linear's width."""
-
-    @model_validator(mode="after")
-    def _keeps_fewer_than_all(self) -> NOfMPattern:
-        if self.num_kept >= self.group:
-            raise ValueError(f"{self.num_kept} of {self.group} would drop nothing.")
-        return self
+ZeroPattern = UnstructuredPattern | NOfMPattern | BlockPattern
+"""Patterns that put zeros and keep every shape."""
 
 
 class EvenBudget(Settings):
@@ -53,10 +33,10 @@ class LossBudget(Settings):
 class MaskConfig(Settings):
     """How a model is pruned block by block, without any training."""
 
-    pattern: UnstructuredPattern | NOfMPattern = Field(default=UnstructuredPattern(), discriminator="kind")
+    pattern: ZeroPattern = Field(default=UnstructuredPattern(), discriminator="kind")
     """Which zeros."""
     budget: EvenBudget | LossBudget = Field(default=LossBudget(), discriminator="kind")
-    """How they are spread over the linears; an N:M pattern leaves no choice."""
+    """How they are spread over the linears; only an unstructured pattern leaves a choice."""
     num_rounds: int = Field(default=3, ge=0, le=100)
     """Rounds in which masks and values are chosen together; 0 takes Wanda's mask."""
     penalty: float = Field(default=0.5, gt=0, le=100)

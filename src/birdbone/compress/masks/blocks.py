@@ -21,15 +21,15 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from birdbone.compress.config import MaskConfig
+from birdbone.compress.config import BlockPattern, MaskConfig, NOfMPattern, ZeroPattern
 from birdbone.compress.errors import (
     NoCalibrationDataError,
     NonFiniteStatisticsError,
-    PatternWidthError,
     SilentInputError,
 )
 from birdbone.compress.masks.patterns import projection
 from birdbone.compress.refit import Project, choose_survivors, prepare_gram, refit_survivors
+from birdbone.compress.shedding.zeros import require_blocks_fit, require_n_of_m_fits
 from birdbone.compress.statistics import accumulate_lower, mirror_lower
 from birdbone.models import Architecture, BlockContext, InputGroup, capture_block_inputs, run_block
 
@@ -93,7 +93,7 @@ def prune_blocks(
     """
     if windows_NT.numel() == 0:
         raise NoCalibrationDataError("There are no calibration windows to prune on.")
-    _require_pattern_fits(architecture, config)
+    _require_pattern_fits(architecture, config.pattern)
     size = min(batch_size, len(windows_NT))
     batches = [windows_NT[start : start + size] for start in range(0, len(windows_NT) - size + 1, size)]
     captured = [capture_block_inputs(model, architecture, batch) for batch in batches]
@@ -116,17 +116,13 @@ def prune_blocks(
     return PruneReport(linears=tuple(linears), sparsity=num_zeros / num_weights)
 
 
-def _require_pattern_fits(architecture: Architecture, config: MaskConfig) -> None:
-    if config.pattern.kind != "n_of_m":
-        return
-    for layer in architecture.layers:
-        for slot in layer.linears:
-            if slot.in_features % config.pattern.group:
-                raise PatternWidthError(
-                    f"A pattern of {config.pattern.num_kept}:{config.pattern.group} needs widths that "
-                    f"{config.pattern.group} divides; {slot.path} has {slot.in_features}.",
-                    width=slot.in_features,
-                )
+def _require_pattern_fits(architecture: Architecture, pattern: ZeroPattern) -> None:
+    for slot in (slot for layer in architecture.layers for slot in layer.linears):
+        shape = (slot.out_features, slot.in_features)
+        if isinstance(pattern, NOfMPattern):
+            require_n_of_m_fits(shape, pattern.num_kept, pattern.group, where=slot.path)
+        elif isinstance(pattern, BlockPattern):
+            require_blocks_fit(shape, pattern.rows, pattern.columns, where=slot.path)
 
 
 def _take_grams(
@@ -201,7 +197,7 @@ def _prune_group(
     """Prune the linears of a group in place."""
     _damp(gram_DD, group.linears[0], config.refit.damping)
     weights = {path: model.get_parameter(f"{path}.weight") for path in group.linears}
-    projects = {path: projection(config.pattern, sparsity=sparsities.get(path, 0.0)) for path in group.linears}
+    projects = {path: projection(config.pattern, share=sparsities.get(path, 0.0)) for path in group.linears}
     for path, solved_FD in solve(weights, gram_DD, projects, config).items():
         error = _error_share(weights[path], solved_FD, gram_DD)
         weights[path].copy_(solved_FD)

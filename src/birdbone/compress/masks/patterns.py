@@ -9,23 +9,32 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from birdbone.compress.config import NOfMPattern, UnstructuredPattern
+from birdbone.compress.config import ZeroPattern
 from birdbone.compress.errors import PatternWidthError
 from birdbone.compress.refit.admm import Project
+from birdbone.compress.shedding.zeros import shed_blocks
 
 
-def projection(pattern: UnstructuredPattern | NOfMPattern, *, sparsity: float) -> Project:
+def projection(pattern: ZeroPattern, *, share: float) -> Project:
     """Return the function that gives the mask of a pattern that keeps the largest scores.
 
     Args:
         pattern: which zeros there may be.
-        sparsity: of this linear, where the pattern leaves a choice.
+        share: of this linear's weights that goes, where the pattern leaves a choice.
     """
     match pattern.kind:
         case "unstructured":
-            return partial(keep_highest, sparsity=sparsity)
-        case "n_of_m":
+            return partial(keep_highest, sparsity=share)
+        case "n:m":
             return partial(keep_n_of_m, num_kept=pattern.num_kept, group=pattern.group)
+        case "block":
+            return lambda scores_FD: shed_blocks(
+                scores_FD,
+                torch.ones_like(scores_FD, dtype=torch.bool),
+                rows=pattern.rows,
+                columns=pattern.columns,
+                share=pattern.share,
+            )
         case _:
             assert_never(pattern.kind)
 
