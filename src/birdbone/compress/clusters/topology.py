@@ -1,0 +1,42 @@
+"""How clusters fire together, and what each is like. Shapes: N units, K figures, G clusters, P buckets."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from birdbone.compress.clusters.features import FeatureTable
+from birdbone.compress.clusters.groups import Clustering
+
+
+def cluster_correlations(table: FeatureTable, clustering: Clustering) -> NDArray[np.float64]:
+    """Return the mean correlation over tokens between units of every two clusters, (G, G).
+
+    On the diagonal of two different units of the cluster; NaN for a cluster of one. An estimate from sketches, exact on
+    text with no more tokens than buckets.
+    """
+    num_clusters = len(clustering.clusters)
+    sum_GP = np.zeros((num_clusters, table.coactivation_NP.shape[1]))
+    np.add.at(sum_GP, clustering.label_N, table.coactivation_NP)
+    own_G = np.bincount(
+        clustering.label_N, weights=np.square(table.coactivation_NP).sum(axis=1), minlength=num_clusters
+    )
+    size_G = np.bincount(clustering.label_N, minlength=num_clusters).astype(np.float64)
+    inner_GG = sum_GP @ sum_GP.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_GG: NDArray[np.float64] = inner_GG / np.outer(size_G, size_G)
+        np.fill_diagonal(mean_GG, (inner_GG.diagonal() - own_G) / (size_G * (size_G - 1)))
+    return mean_GG
+
+
+def cluster_profiles(table: FeatureTable, clustering: Clustering) -> NDArray[np.float64]:
+    """Return the mean of each figure over each cluster, (G, K), in standard deviations over all units."""
+    spread_K = table.values_NK.std(axis=0)
+    is_varying_K = spread_K > 1e-12
+    centred_NK = table.values_NK - table.values_NK.mean(axis=0)
+    standard_NK = np.where(is_varying_K, centred_NK / np.maximum(spread_K, 1e-12), 0.0)
+    sum_GK = np.zeros((len(clustering.clusters), len(table.names)))
+    np.add.at(sum_GK, clustering.label_N, standard_NK)
+    size_G = np.bincount(clustering.label_N, minlength=len(clustering.clusters))
+    profiles_GK: NDArray[np.float64] = sum_GK / np.maximum(size_G, 1)[:, None]
+    return profiles_GK

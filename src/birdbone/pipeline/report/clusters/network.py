@@ -1,0 +1,77 @@
+"""Clusters as a graph: nodes as large as their clusters, lines between those that fire together. Shapes: G clusters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from birdbone.pipeline.report.clusters.marks import mark_class
+from birdbone.pipeline.report.svg import Attributes, drawing, element, text
+
+LEAST_DRAWN = 0.01
+"""A weaker mean correlation is no line."""
+
+_SIZE, _REACH = 420.0, 150.0
+
+
+def network(
+    correlation_GG: NDArray[np.float64],
+    sizes: Sequence[int],
+    *,
+    names: Sequence[str],
+    numbers: Sequence[int],
+    label: str,
+) -> Markup:
+    """Return the graph; a broken line is a negative correlation, and a line is as wide as its correlation is strong.
+
+    Args:
+        numbers: which mark each cluster has elsewhere on the page.
+    """
+    spots = [_spot(place, len(names)) for place in range(len(names))]
+    lines = [
+        _line(spots[one], spots[other], float(correlation_GG[one, other]), f"{names[one]} and {names[other]}")
+        for other in range(len(names))
+        for one in range(other)
+        if abs(correlation_GG[one, other]) >= LEAST_DRAWN
+    ]
+    largest = max(sizes)
+    nodes = [
+        _node(spots[place], sizes[place] / largest, numbers[place], _told(names[place], sizes[place], inside))
+        for place, inside in enumerate(correlation_GG.diagonal())
+    ]
+    words = [text(x, y + 4, name, "label middle strong") for (x, y), name in zip(spots, names, strict=True)]
+    description = f"{len(names)} clusters, {len(lines)} lines."
+    return drawing(label, description, *lines, *nodes, *words, width=_SIZE, height=_SIZE)
+
+
+def _spot(place: int, count: int) -> tuple[float, float]:
+    angle = 2 * math.pi * place / count - math.pi / 2
+    reach = _REACH if count > 1 else 0.0
+    return _SIZE / 2 + reach * math.cos(angle), _SIZE / 2 + reach * math.sin(angle)
+
+
+def _line(one: tuple[float, float], other: tuple[float, float], value: float, names: str) -> Markup:
+    attributes: Attributes = {
+        "x1": one[0],
+        "y1": one[1],
+        "x2": other[0],
+        "y2": other[1],
+        "class": "tie against" if value < 0 else "tie",
+        "stroke-width": 1 + 14 * min(1.0, abs(value) * 2),
+    }
+    return element("line", attributes, element("title", {}, f"{names}: {value:+.3f}"))
+
+
+def _node(spot: tuple[float, float], share: float, number: int, told: str) -> Markup:
+    radius = 12 + 26 * math.sqrt(share)
+    attributes: Attributes = {"cx": spot[0], "cy": spot[1], "r": radius, "class": f"node {mark_class(number)}"}
+    return element("circle", attributes, element("title", {}, told))
+
+
+def _told(name: str, size: int, inside: float) -> str:
+    within = "not measured" if not math.isfinite(inside) else f"{inside:+.3f}"
+    return f"{name}: {size} units, mean correlation within {within}"
