@@ -31,6 +31,7 @@ class FeatureTable:
         values_NK: these figures.
         blocks: by name, the features of all units that a block adds to the clustering, each column as it is.
         coactivation_NP: rows whose inner products are correlations over tokens.
+        num_tokens: tokens behind the figures, the windows' first ones left out.
     """
 
     units: UnitKind
@@ -40,6 +41,7 @@ class FeatureTable:
     values_NK: NDArray[np.float64]
     blocks: Mapping[str, NDArray[np.float64]] = field(repr=False)
     coactivation_NP: NDArray[np.float64] = field(repr=False)
+    num_tokens: int
 
     def rows(self, is_chosen_N: NDArray[np.bool_]) -> FeatureTable:
         """Return the table of some of the units."""
@@ -51,6 +53,7 @@ class FeatureTable:
             values_NK=self.values_NK[is_chosen_N],
             blocks={name: block_NK[is_chosen_N] for name, block_NK in self.blocks.items()},
             coactivation_NP=self.coactivation_NP[is_chosen_N],
+            num_tokens=self.num_tokens,
         )
 
 
@@ -194,6 +197,7 @@ def _make_table(
         values_NK=np.concatenate([function, norms.reshape(len(function), -1)], axis=1),
         blocks={name: block_NK for name, block_NK in blocks.items() if name in kept},
         coactivation_NP=coactivation_NP,
+        num_tokens=sums[layers[0].index].num_tokens,
     )
 
 

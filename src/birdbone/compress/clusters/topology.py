@@ -29,6 +29,27 @@ def cluster_correlations(table: FeatureTable, clustering: Clustering) -> NDArray
     return mean_GG
 
 
+def cluster_ties(table: FeatureTable, clustering: Clustering) -> NDArray[np.float64]:
+    """Return how strongly units of every two clusters fire together or against each other, (G, G), at least 0.
+
+    The root mean square of their correlations, less what unrelated units would show by chance: signs do not cancel, as
+    they do in the mean. On the diagonal of two different units of the cluster; NaN for a cluster of one.
+    Chance is about 1 / tokens from the text and, with more tokens than buckets, 1 / buckets from the sketch.
+    """
+    num_clusters, num_buckets = len(clustering.clusters), table.coactivation_NP.shape[1]
+    chance = 1 / table.num_tokens + (1 / num_buckets if table.num_tokens > num_buckets else 0.0)
+    members = [table.coactivation_NP[clustering.label_N == number] for number in range(num_clusters)]
+    gram_GPP = np.stack([own_MP.T @ own_MP for own_MP in members]).reshape(num_clusters, -1)
+    own_G = np.array([np.square(np.square(own_MP).sum(axis=1)).sum() for own_MP in members])
+    size_G = np.array([len(own_MP) for own_MP in members], dtype=np.float64)
+    square_GG = gram_GPP @ gram_GPP.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_GG = square_GG / np.outer(size_G, size_G)
+        np.fill_diagonal(mean_GG, (square_GG.diagonal() - own_G) / (size_G * (size_G - 1)))
+    ties_GG: NDArray[np.float64] = np.sqrt(np.maximum(mean_GG - chance, 0.0))
+    return ties_GG
+
+
 def cluster_profiles(table: FeatureTable, clustering: Clustering) -> NDArray[np.float64]:
     """Return the mean of each figure over each cluster, (G, K), in standard deviations over all units."""
     spread_K = table.values_NK.std(axis=0)

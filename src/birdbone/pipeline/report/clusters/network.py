@@ -13,12 +13,13 @@ from birdbone.pipeline.report.clusters.marks import mark_class
 from birdbone.pipeline.report.svg import Attributes, drawing, element, text
 
 LEAST_DRAWN = 0.01
-"""A weaker mean correlation is no line."""
+"""A weaker tie is no line."""
 
 _SIZE, _REACH = 420.0, 150.0
 
 
 def network(
+    tie_GG: NDArray[np.float64],
     correlation_GG: NDArray[np.float64],
     sizes: Sequence[int],
     *,
@@ -26,22 +27,29 @@ def network(
     numbers: Sequence[int],
     label: str,
 ) -> Markup:
-    """Return the graph; a broken line is a negative correlation, and a line is as wide as its correlation is strong.
+    """Return the graph; a line is as wide as its tie is strong, and broken where the mean correlation is negative.
 
     Args:
+        tie_GG, correlation_GG: from `cluster_ties` and `cluster_correlations`.
         numbers: which mark each cluster has elsewhere on the page.
     """
     spots = [_spot(place, len(names)) for place in range(len(names))]
     lines = [
-        _line(spots[one], spots[other], float(correlation_GG[one, other]), f"{names[one]} and {names[other]}")
+        _line(
+            spots[one],
+            spots[other],
+            float(tie_GG[one, other]),
+            float(correlation_GG[one, other]),
+            names=f"{names[one]} and {names[other]}",
+        )
         for other in range(len(names))
         for one in range(other)
-        if abs(correlation_GG[one, other]) >= LEAST_DRAWN
+        if tie_GG[one, other] >= LEAST_DRAWN
     ]
     largest = max(sizes)
     nodes = [
         _node(spots[place], sizes[place] / largest, numbers[place], _told(names[place], sizes[place], inside))
-        for place, inside in enumerate(correlation_GG.diagonal())
+        for place, inside in enumerate(tie_GG.diagonal())
     ]
     words = [text(x, y + 4, name, "label middle strong") for (x, y), name in zip(spots, names, strict=True)]
     description = f"{len(names)} clusters, {len(lines)} lines."
@@ -54,16 +62,20 @@ def _spot(place: int, count: int) -> tuple[float, float]:
     return _SIZE / 2 + reach * math.cos(angle), _SIZE / 2 + reach * math.sin(angle)
 
 
-def _line(one: tuple[float, float], other: tuple[float, float], value: float, names: str) -> Markup:
+def _line(
+    one: tuple[float, float], other: tuple[float, float], tie: float, correlation: float, *, names: str
+) -> Markup:
     attributes: Attributes = {
         "x1": one[0],
         "y1": one[1],
         "x2": other[0],
         "y2": other[1],
-        "class": "tie against" if value < 0 else "tie",
-        "stroke-width": 1 + 14 * min(1.0, abs(value) * 2),
+        "class": "tie against" if correlation < 0 else "tie",
+        "stroke-width": 1 + 14 * min(1.0, 3 * tie),
     }
-    return element("line", attributes, element("title", {}, f"{names}: {value:+.3f}"))
+    return element(
+        "line", attributes, element("title", {}, f"{names}: tie {tie:.3f}, mean correlation {correlation:+.3f}")
+    )
 
 
 def _node(spot: tuple[float, float], share: float, number: int, told: str) -> Markup:
@@ -73,5 +85,5 @@ def _node(spot: tuple[float, float], share: float, number: int, told: str) -> Ma
 
 
 def _told(name: str, size: int, inside: float) -> str:
-    within = "not measured" if not math.isfinite(inside) else f"{inside:+.3f}"
-    return f"{name}: {size} units, mean correlation within {within}"
+    within = "not measured" if not math.isfinite(inside) else f"{inside:.3f}"
+    return f"{name}: {size} units, tie within {within}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from birdbone.compress.clusters.features import FeatureTable
 from birdbone.compress.clusters.groups import Agreement, Clustering, Part, Places
 from birdbone.compress.clusters.matching import Evolution
-from birdbone.compress.clusters.topology import cluster_correlations, cluster_profiles
+from birdbone.compress.clusters.topology import cluster_correlations, cluster_profiles, cluster_ties
 from birdbone.pipeline.report.clusters.flow import flow_picture
 from birdbone.pipeline.report.clusters.marks import mark_class, mark_path
 from birdbone.pipeline.report.clusters.matrix import DEVIATIONS, deviation_class, matrix, share_class
@@ -126,6 +126,7 @@ def _pictures(page: ClusterPage, part: Part) -> PartPictures:
         else scatter(places.tsne_M2, numbers, names=names, label=f"t-SNE of {where}", axes=("", "")),
         space=space(places.pca_M3, numbers, label=f"Three components of {where}; arrow keys turn it"),
         graph=network(
+            cluster_ties(page.table, clustering)[np.ix_(own, own)],
             correlation_GG,
             [clustering.clusters[label].num_units for label in own],
             names=names,
