@@ -1,7 +1,7 @@
 """Whether shares by cluster beat an even share at the same sparsity.
 
-Question: at the same share of weights shed, has a model whose clusters of neurons shed by their health a lower loss than
-one that sheds the same share of every row? Once with the settings as they are, once as searched by feedback.
+Question: at the same share of weights shed, has a model whose clusters of neurons shed by their health a lower loss
+than one that sheds the same share of every row? Once with the settings as they are, once as searched by feedback.
 Method: Wanda's scores on calibration text; clusters of neurons by function, weights and co-activation, layer by layer;
 shares balanced to the target; the search (TPE) on windows of the healing text; perplexity on windows of the held-out
 text, which nothing was tuned on, paired by window with a 95 % interval. No refit and no healing. What each way sheds is

@@ -18,11 +18,9 @@ from birdbone.cli.output import new_table, talk
 from birdbone.compress.clusters import require_biophase
 from birdbone.compress.clusters.token_classes import classify_vocabulary
 from birdbone.compress.config import Balance, ClusterConfig, KMeansConfig, StabilityConfig, ThresholdConfig, TuneConfig
-from birdbone.compress.statistics import collect_statistics
 from birdbone.compress.thresholds import Decision
 from birdbone.compress.thresholds.comparison import Judged, judge_thresholds
-from birdbone.compress.thresholds.ground import Ground, decide, loss_of, prepare_ground
-from birdbone.compress.waves import full_masks
+from birdbone.compress.thresholds.ground import decide, loss_of
 from birdbone.core import digest_json, write_json
 from birdbone.data import load_corpus, token_windows
 from birdbone.data.windows import windows_digest
@@ -102,6 +100,7 @@ def search(model: str, asked: Asked, *, text: Text, history: Path | None, num_th
     """
     require_biophase()
     from birdbone.compress.thresholds.history import open_history
+    from birdbone.compress.thresholds.surveying import survey_ground
     from birdbone.compress.thresholds.tuning import tune_thresholds
 
     before = use_threads(num_threads or choose_num_threads())
@@ -109,7 +108,15 @@ def search(model: str, asked: Asked, *, text: Text, history: Path | None, num_th
         loaded = load_model(model)
         windows = _windows(loaded, text)
         with question_bar("clusters") as tell:
-            ground = _ground(loaded, windows, asked, tell or (lambda _done, _total: None))
+            ground = survey_ground(
+                loaded.model,
+                loaded.architecture,
+                torch.from_numpy(windows.calibration_NT),
+                class_V=classify_vocabulary(loaded.tokenizer, loaded.architecture.vocab_size),
+                config=asked.clusters,
+                seed=asked.tune.seed,
+                progress=tell or (lambda _done, _total: None),
+            )
         basis = {
             "model": find_candidate(model, engine="torch", dtype="float32").artefact,
             "clusters": asked.clusters.model_dump(mode="json"),
@@ -211,33 +218,6 @@ def _windows(loaded: LoadedModel, text: Text) -> _Windows:
         calibration_NT=token_windows(corpus.calibration, encode, window=text.window, count=max(8, text.num_windows)),
         search_NT=token_windows(corpus.healing, encode, window=text.window, count=text.num_windows),
         judged_NT=token_windows(corpus.heldout, encode, window=text.window, count=text.num_judged),
-    )
-
-
-def _ground(loaded: LoadedModel, windows: _Windows, asked: Asked, tell: Any) -> Ground:
-    from birdbone.compress.clusters.clustering import find_clusters
-    from birdbone.compress.clusters.features import read_features
-
-    model, architecture = loaded.model, loaded.architecture
-    calibration_NT = torch.from_numpy(windows.calibration_NT)
-    statistics = collect_statistics(model, architecture, calibration_NT)
-    features = read_features(
-        model,
-        architecture,
-        calibration_NT,
-        units=asked.clusters.units,
-        config=asked.clusters.features,
-        class_V=classify_vocabulary(loaded.tokenizer, architecture.vocab_size),
-        seed=asked.tune.seed,
-        progress=tell,
-    )
-    clustering = find_clusters(features, asked.clusters, seed=asked.tune.seed, progress=tell)
-    return prepare_ground(
-        model,
-        architecture,
-        [(clustering, features.whole)],
-        statistics=statistics,
-        masks=full_masks(model, architecture),
     )
 
 

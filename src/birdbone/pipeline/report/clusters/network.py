@@ -40,7 +40,7 @@ def network(
             spots[other],
             float(tie_GG[one, other]),
             float(correlation_GG[one, other]),
-            names=f"{names[one]} and {names[other]}",
+            names=(names[one], names[other]),
         )
         for other in range(len(names))
         for one in range(other)
@@ -63,7 +63,7 @@ def _spot(place: int, count: int) -> tuple[float, float]:
 
 
 def _line(
-    one: tuple[float, float], other: tuple[float, float], tie: float, correlation: float, *, names: str
+    one: tuple[float, float], other: tuple[float, float], tie: float, correlation: float, *, names: tuple[str, str]
 ) -> Markup:
     attributes: Attributes = {
         "x1": one[0],
@@ -73,9 +73,8 @@ def _line(
         "class": "tie against" if correlation < 0 else "tie",
         "stroke-width": 1 + 14 * min(1.0, 3 * tie),
     }
-    return element(
-        "line", attributes, element("title", {}, f"{names}: tie {tie:.3f}, mean correlation {correlation:+.3f}")
-    )
+    told = f"{names[0]} and {names[1]}: tie {tie:.3f}, mean correlation {correlation:+.3f}"
+    return element("line", attributes, element("title", {}, told))
 
 
 def _node(spot: tuple[float, float], share: float, number: int, told: str) -> Markup:
