@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -19,13 +19,6 @@ def shed_lowest(
     """
     num_alive_F = mask_FD.sum(dim=1)
     num_dropped_F = torch.minimum((num_alive_F.double() * fraction).long(), (num_alive_F - 1).clamp_min(0))
-    return drop_lowest(scores_FD, mask_FD, num_dropped_F=num_dropped_F)
-
-
-def drop_lowest(
-    scores_FD: Float[Tensor, "F D"], mask_FD: Bool[Tensor, "F D"], *, num_dropped_F: Int[Tensor, " F"]
-) -> Bool[Tensor, "F D"]:
-    """Return the mask with so many of each row's survivors dropped, the lowest-scored first; of equals the first."""
     alive_scores_FD = scores_FD.float().masked_fill(~mask_FD, torch.inf)
     order_FD = alive_scores_FD.argsort(dim=1, stable=True)
     is_dropped_in_order_FD = torch.arange(scores_FD.shape[1], device=scores_FD.device) < num_dropped_F[:, None]

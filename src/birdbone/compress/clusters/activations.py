@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
@@ -192,7 +192,8 @@ def _run(
             sums = reader.sums(x_BTU)
             found[layer.index] = add_sums(found[layer.index], sums) if layer.index in found else sums
 
-        return model.get_submodule(watched_linear(layer, units)).register_forward_pre_hook(add)
+        linear: nn.Module = model.get_submodule(watched_linear(layer, units))
+        return linear.register_forward_pre_hook(add)
 
     handles = [watch(layer) for layer in layers]
     try:
@@ -204,7 +205,7 @@ def _run(
 
 def _put_out(x_BTF: Tensor, count: int) -> Tensor:
     """Return one value a unit: a neuron's own, or the norm of what a head puts out."""
-    return x_BTF if x_BTF.shape[-1] == count else x_BTF.unflatten(-1, (count, -1)).norm(dim=-1)
+    return x_BTF if x_BTF.shape[-1] == count else x_BTF.reshape(*x_BTF.shape[:-1], count, -1).norm(dim=-1)
 
 
 def _check_finite(found: Sequence[tuple[int, ActivationSums]]) -> None:

@@ -117,7 +117,8 @@ class Clustering:
             StopIteration: there is no such cluster.
         """
         number = next(number for number, cluster in enumerate(self.clusters) if cluster.name == name)
-        return self.label_N == number
+        is_member_N: NDArray[np.bool_] = self.label_N == number
+        return is_member_N
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,11 @@ def weight_vectors(model: PreTrainedModel, part: UnitPart, *, num_units: int) ->
     A neuron's is its row or column. A head has many rows; its vector is their root mean square, channel by channel.
     """
     weight_FD = model.get_parameter(f"{part.path}.weight").detach().float()
-    entry_MD = (weight_FD if part.axis == "rows" else weight_FD.T)[part.entry_M]
+    entry_MD: Tensor = (weight_FD if part.axis == "rows" else weight_FD.T)[part.entry_M]
     if len(entry_MD) == num_units:
         return entry_MD
-    return entry_MD.reshape(num_units, -1, entry_MD.shape[1]).square().mean(dim=1).sqrt()
+    power_UD: Tensor = entry_MD.reshape(num_units, -1, entry_MD.shape[1]).square().mean(dim=1)
+    return power_UD.sqrt()
 
 
 def norm_figures(model: PreTrainedModel, parts: Sequence[UnitPart], *, num_units: int) -> dict[str, Tensor]:

@@ -23,10 +23,7 @@ def cluster_correlations(table: FeatureTable, clustering: Clustering) -> NDArray
     )
     size_G = np.bincount(clustering.label_N, minlength=num_clusters).astype(np.float64)
     inner_GG = sum_GP @ sum_GP.T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean_GG: NDArray[np.float64] = inner_GG / np.outer(size_G, size_G)
-        np.fill_diagonal(mean_GG, (inner_GG.diagonal() - own_G) / (size_G * (size_G - 1)))
-    return mean_GG
+    return _mean_over_pairs(inner_GG, own_G, size_G)
 
 
 def cluster_ties(table: FeatureTable, clustering: Clustering) -> NDArray[np.float64]:
@@ -43,10 +40,7 @@ def cluster_ties(table: FeatureTable, clustering: Clustering) -> NDArray[np.floa
     own_G = np.array([np.square(np.square(own_MP).sum(axis=1)).sum() for own_MP in members])
     size_G = np.array([len(own_MP) for own_MP in members], dtype=np.float64)
     square_GG = gram_GPP @ gram_GPP.T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean_GG = square_GG / np.outer(size_G, size_G)
-        np.fill_diagonal(mean_GG, (square_GG.diagonal() - own_G) / (size_G * (size_G - 1)))
-    ties_GG: NDArray[np.float64] = np.sqrt(np.maximum(mean_GG - chance, 0.0))
+    ties_GG: NDArray[np.float64] = np.sqrt(np.maximum(_mean_over_pairs(square_GG, own_G, size_G) - chance, 0.0))
     return ties_GG
 
 
@@ -61,3 +55,13 @@ def cluster_profiles(table: FeatureTable, clustering: Clustering) -> NDArray[np.
     size_G = np.bincount(clustering.label_N, minlength=len(clustering.clusters))
     profiles_GK: NDArray[np.float64] = sum_GK / np.maximum(size_G, 1)[:, None]
     return profiles_GK
+
+
+def _mean_over_pairs(
+    sum_GG: NDArray[np.float64], own_G: NDArray[np.float64], size_G: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return sums over all pairs of units as means, on the diagonal without a unit and itself; NaN for one alone."""
+    mean_GG: NDArray[np.float64] = sum_GG / np.outer(size_G, size_G)
+    others_G = np.where(size_G > 1, size_G * (size_G - 1), np.nan)
+    np.fill_diagonal(mean_GG, (sum_GG.diagonal() - own_G) / others_G)
+    return mean_GG

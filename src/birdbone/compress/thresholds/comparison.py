@@ -61,7 +61,8 @@ def judge_thresholds(
         TargetOutOfReachError, UnknownClusterError: as `decide_fractions` says.
     """
     ways = {EVEN: ThresholdConfig(spread=0.0, low=0.0, high=1.0), **candidates}
-    even_NP, found = None, []
+    even_NP: NDArray[np.float64] | None = None
+    found: list[Judged] = []
     for number, (name, config) in enumerate(ways.items(), start=1):
         masks = masks_of(ground, config, target=target)
         nll_NP = masked_nll(model, masks, windows_NT, batch_size=batch_size)

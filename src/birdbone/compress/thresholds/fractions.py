@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from birdbone.compress.clusters.groups import Clustering
 from birdbone.compress.clusters.units import UnitPart, num_units, share_out, unit_parts
 from birdbone.compress.shedding import shed_lowest
-from birdbone.compress.thresholds.decision import Decision
 from birdbone.compress.thresholds.shares import ColumnFractions, Fractions, RowFractions, shed_by_fractions
 from birdbone.models import Architecture
 
-Clustered = Sequence[tuple[Clustering, Sequence[Decision]]]
-"""Clusterings, of neurons or of heads or of both, each with what was decided for its clusters."""
+Clustered = Sequence[tuple[Clustering, Sequence[float]]]
+"""Clusterings, of neurons or of heads or of both, each with the share that each of its clusters sheds."""
 
 
 def cluster_fractions(clustered: Clustered, architecture: Architecture) -> dict[str, Fractions]:
@@ -27,11 +26,11 @@ def cluster_fractions(clustered: Clustered, architecture: Architecture) -> dict[
     are in no clustering are absent: they shed the target.
 
     Args:
-        clustered: decisions stand in the order of the clustering's clusters.
+        clustered: shares stand in the order of the clustering's clusters.
     """
     found: dict[str, Fractions] = {}
-    for clustering, decisions in clustered:
-        fraction_G = torch.tensor([decision.fraction for decision in decisions], dtype=torch.float64)
+    for clustering, shares in clustered:
+        fraction_G = torch.tensor(shares, dtype=torch.float64)
         for index in sorted(set(clustering.layer_N.tolist())):
             found |= _layer_fractions(clustering, fraction_G, architecture, index)
     return found
@@ -43,10 +42,16 @@ def shed_clusters(
     fractions: Mapping[str, Fractions],
     *,
     target: float,
+    places: Mapping[str, Int[Tensor, "F D"]] | None = None,
 ) -> dict[str, Bool[Tensor, "F D"]]:
-    """Return the masks after every linear shed its shares; a linear without any sheds `target` from each row."""
+    """Return the masks after every linear shed its shares; a linear without any sheds `target` from each row.
+
+    Args:
+        places: from `shares.places_of`, of linears where they are known.
+    """
+    known = places or {}
     return {
-        path: shed_by_fractions(scores[path], mask_FD, fractions[path])
+        path: shed_by_fractions(scores[path], mask_FD, fractions[path], place_FD=known.get(path))
         if path in fractions
         else shed_lowest(scores[path], mask_FD, fraction=target)
         for path, mask_FD in masks.items()
@@ -78,5 +83,5 @@ def _columns(part: UnitPart, label_U: Tensor, fraction_G: Tensor, num_columns: i
     """Number the clusters of this layer's columns anew, so that none is empty."""
     label_D = torch.empty(num_columns, dtype=torch.long)
     label_D[part.entry_M] = label_U[part.unit_M]
-    labels, cluster_D = label_D.unique(return_inverse=True)
+    labels, cluster_D = torch.unique(label_D, return_inverse=True)
     return ColumnFractions(fraction_G=fraction_G[labels], cluster_D=cluster_D)

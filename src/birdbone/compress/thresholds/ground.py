@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -21,6 +21,7 @@ from birdbone.compress.thresholds.decision import Decision, decide_fractions
 from birdbone.compress.thresholds.fractions import cluster_fractions, shed_clusters
 from birdbone.compress.thresholds.health import ClusterHealth, cluster_health
 from birdbone.compress.thresholds.objective import pruned, running_losses
+from birdbone.compress.thresholds.shares import ColumnFractions, Fractions, places_of
 from birdbone.models import Architecture
 
 Masks = dict[str, Bool[Tensor, "F D"]]
@@ -35,6 +36,7 @@ class Ground:
         health: of the clusters of each clustering.
         scores: of every linear, larger is more important.
         masks: what survives so far.
+        places: in which order the weights of every linear go, so that no trial has to sort them again.
     """
 
     architecture: Architecture
@@ -42,6 +44,7 @@ class Ground:
     health: tuple[tuple[ClusterHealth, ...], ...]
     scores: Mapping[str, Float[Tensor, "F D"]]
     masks: Mapping[str, Bool[Tensor, "F D"]]
+    places: Mapping[str, Int[Tensor, "F D"]]
 
 
 @torch.no_grad()
@@ -74,6 +77,7 @@ def prepare_ground(
         ),
         scores=scores,
         masks=masks,
+        places=_places(architecture, [clustering for clustering, _ in clustered], scores, masks),
     )
 
 
@@ -93,16 +97,20 @@ def decide(ground: Ground, config: ThresholdConfig, *, target: float) -> tuple[t
     return tuple(found)
 
 
+def fractions_of(ground: Ground, decisions: Sequence[Sequence[Decision]]) -> dict[str, Fractions]:
+    """Return what was decided as shares of rows and columns: what a wave sheds by."""
+    shares = [[decision.fraction for decision in group] for group in decisions]
+    return cluster_fractions(list(zip(ground.clusterings, shares, strict=True)), ground.architecture)
+
+
 def masks_of(ground: Ground, config: ThresholdConfig, *, target: float) -> Masks:
     """Return the masks after each cluster shed its share, which come to `target` in all but for rounding.
 
     Raises:
         TargetOutOfReachError, UnknownClusterError: as `decide_fractions` says.
     """
-    decisions = decide(ground, config, target=target)
-    clustered = list(zip(ground.clusterings, decisions, strict=True))
-    fractions = cluster_fractions(clustered, ground.architecture)
-    return shed_clusters(ground.scores, ground.masks, fractions, target=target)
+    fractions = fractions_of(ground, decide(ground, config, target=target))
+    return shed_clusters(ground.scores, ground.masks, fractions, target=target, places=ground.places)
 
 
 def loss_of(
@@ -124,3 +132,17 @@ def share_shed(masks: Mapping[str, Bool[Tensor, "F D"]]) -> float:
     """Return the share of all weights that the masks drop, counted."""
     total = sum(mask_FD.numel() for mask_FD in masks.values())
     return 1 - sum(int(mask_FD.sum()) for mask_FD in masks.values()) / total
+
+
+def _places(
+    architecture: Architecture,
+    clusterings: Sequence[Clustering],
+    scores: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """Return places within the clusters of these clusterings, whatever their shares will be."""
+    found, none = {}, [(clustering, [0.0] * len(clustering.clusters)) for clustering in clusterings]
+    for path, fractions in cluster_fractions(none, architecture).items():
+        cluster_D = fractions.cluster_D if isinstance(fractions, ColumnFractions) else None
+        found[path] = places_of(scores[path], masks[path], cluster_D)
+    return found

@@ -31,8 +31,8 @@ class Influence:
 def measure_influence(finished: Sequence[FrozenTrial], *, seed: int) -> tuple[Influence, ...]:
     """Return the influence of every setting, the largest first; nothing from fewer than `MIN_TRIALS` finished trials.
 
-    The shares of all settings come to 1. Trials are resampled with replacement for the interval; their number is small,
-    so that it is wide, and 80 % is what so few resamples can show.
+    The shares come to at most 1: what is left is the interplay of settings. Trials are resampled with replacement for
+    the interval; resamples are few, so that it is wide, and 80 % is what so few can show.
 
     Args:
         finished: trials of one search; of two objectives, the loss counts.

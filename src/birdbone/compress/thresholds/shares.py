@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from birdbone.compress.shedding import drop_lowest, shed_lowest
+from birdbone.compress.shedding import shed_lowest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,64 +38,66 @@ Fractions = RowFractions | ColumnFractions
 
 
 def shed_by_fractions(
-    scores_FD: Float[Tensor, "F D"], mask_FD: Bool[Tensor, "F D"], fractions: Fractions
+    scores_FD: Float[Tensor, "F D"],
+    mask_FD: Bool[Tensor, "F D"],
+    fractions: Fractions,
+    *,
+    place_FD: Int[Tensor, "F D"] | None = None,
 ) -> Bool[Tensor, "F D"]:
-    """Return the mask with each row, or each cluster of columns, thinned by its own share.
+    """Return the mask with each row, or each cluster of columns, thinned by its own share, the lowest scores first.
 
     Where all shares are equal this is `shed_lowest`: with one share for all there are no clusters to hold apart.
     Otherwise the linear sheds as many weights as its shares come to, rounded down once for all of it, so that shares
-    that differ cost nothing in rounding.
+    that differ cost nothing in rounding; each row, or each row's part of a cluster, is rounded up or down. At least one
+    survivor of a row stays.
 
     Args:
         scores_FD: larger is more important; comparable within a row. Not changed.
         mask_FD: True where a weight survives so far. Not changed.
+        place_FD: from `places_of` with the same clusters, where it is known: sorting is most of the work.
     """
     share = fractions.fraction_F if isinstance(fractions, RowFractions) else fractions.fraction_G
     if bool((share == share[0]).all()):
         return shed_lowest(scores_FD, mask_FD, fraction=float(share[0]))
     if isinstance(fractions, RowFractions):
-        return shed_rows(scores_FD, mask_FD, fraction_F=fractions.fraction_F)
-    return shed_columns(scores_FD, mask_FD, fraction_G=fractions.fraction_G, cluster_D=fractions.cluster_D)
+        place_FD = places_of(scores_FD, mask_FD) if place_FD is None else place_FD
+        return mask_FD & (place_FD >= _num_by_row(mask_FD, fractions.fraction_F)[:, None])
+    place_FD = places_of(scores_FD, mask_FD, fractions.cluster_D) if place_FD is None else place_FD
+    return mask_FD & (place_FD >= _num_by_cluster(mask_FD, fractions)[:, fractions.cluster_D.to(mask_FD.device)])
 
 
-def shed_rows(
-    scores_FD: Float[Tensor, "F D"], mask_FD: Bool[Tensor, "F D"], *, fraction_F: Float[Tensor, " F"]
-) -> Bool[Tensor, "F D"]:
-    """Return the mask with each row's lowest-scored survivors dropped: its share of them, rounded up or down.
+def places_of(
+    scores_FD: Float[Tensor, "F D"], mask_FD: Bool[Tensor, "F D"], cluster_D: Int[Tensor, " D"] | None = None
+) -> Int[Tensor, "F D"]:
+    """Return the place of each survivor in its row, or in its row's part of its cluster: 0 goes first.
 
-    Args:
-        fraction_F: 0 to 1 of a row's survivors; at least one survivor stays.
+    Equal scores go from left to right. What is shed already comes after all survivors.
     """
+    dtype = torch.int16 if scores_FD.shape[1] < 2**15 else torch.int32
+    alive_scores_FD = scores_FD.float().masked_fill(~mask_FD, torch.inf)
+    place_FD = torch.empty(scores_FD.shape, dtype=dtype, device=scores_FD.device)
+    everything = torch.zeros(scores_FD.shape[1], dtype=torch.long) if cluster_D is None else cluster_D
+    for cluster in torch.unique(everything).tolist():
+        columns = (everything == cluster).nonzero().flatten().to(scores_FD.device)
+        order_FC = alive_scores_FD[:, columns].argsort(dim=1, stable=True)
+        counted_FC = torch.arange(len(columns), dtype=dtype, device=scores_FD.device).expand_as(order_FC)
+        place_FD[:, columns] = torch.empty_like(counted_FC).scatter_(1, order_FC, counted_FC)
+    return place_FD
+
+
+def _num_by_row(mask_FD: Tensor, fraction_F: Tensor) -> Tensor:
     num_alive_F = mask_FD.sum(dim=1)
     exact_F = num_alive_F.double() * fraction_F.to(num_alive_F.device).double()
-    num_dropped_F = _apportion(exact_F, limit_M=(num_alive_F - 1).clamp_min(0))
-    return drop_lowest(scores_FD, mask_FD, num_dropped_F=num_dropped_F)
+    return _apportion(exact_F, limit_M=(num_alive_F - 1).clamp_min(0))
 
 
-def shed_columns(
-    scores_FD: Float[Tensor, "F D"],
-    mask_FD: Bool[Tensor, "F D"],
-    *,
-    fraction_G: Float[Tensor, " G"],
-    cluster_D: Int[Tensor, " D"],
-) -> Bool[Tensor, "F D"]:
-    """Return the mask with, in each row, the lowest-scored survivors of each cluster of columns dropped.
-
-    Args:
-        fraction_G: 0 to 1 of a cluster's survivors in each row, rounded up or down; a row keeps at least one survivor.
-    """
-    cluster_D, fraction_G = cluster_D.to(mask_FD.device), fraction_G.to(mask_FD.device).double()
-    columns = [(cluster_D == cluster).nonzero().flatten() for cluster in range(len(fraction_G))]
-    num_alive_FG = torch.stack([mask_FD[:, chosen].sum(dim=1) for chosen in columns], dim=1)
+def _num_by_cluster(mask_FD: Tensor, fractions: ColumnFractions) -> Tensor:
+    cluster_D, fraction_G = fractions.cluster_D.to(mask_FD.device), fractions.fraction_G.to(mask_FD.device).double()
+    num_alive_FG = torch.zeros(len(mask_FD), len(fraction_G), dtype=torch.long, device=mask_FD.device)
+    num_alive_FG.index_add_(1, cluster_D, mask_FD.long())
     exact_FG = num_alive_FG.double() * fraction_G
-    num_dropped_FG = _apportion(exact_FG.flatten(), limit_M=num_alive_FG.flatten()).view_as(num_alive_FG)
-    num_dropped_FG = _spare_one(num_dropped_FG, num_alive_FG)
-    shed_FD = mask_FD.clone()
-    for cluster, chosen in enumerate(columns):
-        shed_FD[:, chosen] = drop_lowest(
-            scores_FD[:, chosen], mask_FD[:, chosen], num_dropped_F=num_dropped_FG[:, cluster]
-        )
-    return shed_FD
+    num_FG = _apportion(exact_FG.flatten(), limit_M=num_alive_FG.flatten()).view_as(num_alive_FG)
+    return _spare_one(num_FG, num_alive_FG)
 
 
 def _apportion(exact_M: Tensor, *, limit_M: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from birdbone.pipeline.report.clusters.marks import mark_class, mark_path
 from birdbone.pipeline.report.clusters.matrix import DEVIATIONS, deviation_class, matrix, share_class
 from birdbone.pipeline.report.clusters.network import network
 from birdbone.pipeline.report.clusters.scatter import scatter, space
-from birdbone.pipeline.report.svg import element
+from birdbone.pipeline.report.svg import Attributes, element
 
 NOT_MEASURED = "not measured"
 
@@ -181,5 +181,5 @@ def _change_pictures(change: Evolution, sides: tuple[str, str]) -> tuple[Markup,
 
 def _key(number: int) -> Markup:
     mark = element("path", {"d": mark_path(number, 5.0)})
-    attributes = {"viewBox": "-9 -9 18 18", "width": 16, "height": 16, "aria-hidden": "true"}
+    attributes: Attributes = {"viewBox": "-9 -9 18 18", "width": 16, "height": 16, "aria-hidden": "true"}
     return element("svg", {**attributes, "class": f"key {mark_class(number)}"}, mark)
