@@ -55,6 +55,11 @@ def test_a_cluster_ends_a_cluster_is_born_and_units_leave() -> None:
     assert (change.num_gone, change.num_come) == (2, 0)
 
 
+def test_of_no_shared_units_no_agreement_is_measured() -> None:
+    change = follow_clusters(clustering([0, 0]), clustering([0, 0], units=[5, 6]))
+    assert (change.agreement, change.deaths, change.births) == (None, ("n0",), ("n0",))
+
+
 def test_drift_is_how_far_the_mean_moved_in_standard_deviations() -> None:
     values = np.array([[0.0, 0.0], [0.0, 0.0], [2.0, 4.0], [2.0, 4.0]])
     moved = values + np.array([[1.0, 0.0]] * 2 + [[0.0, 0.0]] * 2)

@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from rich.table import Table
 
+from birdbone.cli.errors import UsageError
 from birdbone.cli.evaluate.bars import question_bar
 from birdbone.cli.evaluate.choices import one_of
 from birdbone.cli.output import new_table, talk
 from birdbone.compress.clusters import require_biophase
 from birdbone.compress.clusters.export import clusters_to_data, read_clusters, units_table, write_csv, write_parquet
+from birdbone.compress.clusters.groups import Clustering
 from birdbone.compress.clusters.matching import Evolution, follow_clusters
 from birdbone.compress.clusters.token_classes import classify_vocabulary
 from birdbone.compress.config import (
@@ -25,6 +27,7 @@ from birdbone.compress.config import (
     KMeansConfig,
     UnitKind,
 )
+from birdbone.compress.errors import BadClusterFileError
 from birdbone.core import write_atomically, write_json
 from birdbone.data import load_corpus, token_windows
 from birdbone.models import LoadedModel, load_model, use_threads
@@ -63,10 +66,12 @@ def asked_for(units: str, *, scope: str, method: str, num_clusters: int | None) 
     """Return the settings of what a person typed.
 
     Raises:
-        UsageError: a word that is not known.
+        UsageError: a word that is not known, or a number of clusters for HDBSCAN.
     """
     kind = _METHODS[one_of(method, tuple(_METHODS), "--method")]
-    count = {} if kind is HdbscanConfig or num_clusters is None else {"num_clusters": num_clusters}
+    if kind is HdbscanConfig and num_clusters is not None:
+        raise UsageError("HDBSCAN finds its own number of clusters: leave --clusters out, or take another --method.")
+    count = {} if num_clusters is None else {"num_clusters": num_clusters}
     return ClusterConfig(
         units=one_of(units, UnitKind, "--units"), scope=one_of(scope, ClusterScope, "--scope"), method=kind(**count)
     )
@@ -91,7 +96,7 @@ def cluster(
     require_biophase()
     from birdbone.compress.clusters.survey import survey_clusters
 
-    earlier = None if against is None else read_clusters(against)
+    earlier = None if against is None else _read_earlier(against, config)
     before = use_threads(num_threads or choose_num_threads())
     try:
         loaded, corpus = load_model(model), load_corpus()
@@ -112,6 +117,14 @@ def cluster(
         use_threads(before)
     change = None if earlier is None or against is None else (against.name, follow_clusters(earlier, survey.clustering))
     return Found(model=loaded.name, config=config, text=text, text_digest=corpus.digest, survey=survey, before=change)
+
+
+def _read_earlier(path: Path, config: ClusterConfig) -> Clustering:
+    found = read_clusters(path)
+    if found.units != config.units:
+        message = f"{path} speaks of {found.units}; {config.units} were asked for."
+        raise BadClusterFileError(message, file=str(path), hint=f"Ask for them: --units {found.units}.")
+    return found
 
 
 def calibration_windows(loaded: LoadedModel, texts: Sequence[str], text: Text) -> torch.Tensor:
@@ -185,7 +198,7 @@ def tables(found: Found) -> Iterator[Table]:
 
 
 def _change_table(title: str, change: Evolution) -> Table:
-    row = (f"{change.agreement:.3f}", str(len(change.matches)), str(len(change.deaths)), str(len(change.births)))
+    row = (figure_words(change.agreement), str(len(change.matches)), str(len(change.deaths)), str(len(change.births)))
     return new_table(("adjusted Rand", "go on", "end", "are new"), [row], title=title)
 
 

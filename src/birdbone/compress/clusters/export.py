@@ -50,7 +50,7 @@ def clusters_from_data(data: Any, *, name: str) -> Clustering:
         raise BadClusterFileError(f"{name} is not a file of clusters.", file=name)
     try:
         found = _read(data)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadClusterFileError(f"{name} is damaged: {error!r}.", file=name) from error
     lengths = {len(found.layer_N), len(found.index_N), len(found.label_N)}
     if len(lengths) != 1 or np.any((found.label_N < 0) | (found.label_N >= len(found.clusters))):

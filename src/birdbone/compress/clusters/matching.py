@@ -39,14 +39,14 @@ class Evolution:
     """What became of clusters.
 
     Attributes:
-        agreement: adjusted Rand index over the units that both know.
+        agreement: adjusted Rand index over the units that both know; None where there are none.
         deaths: clusters before that none after goes on from.
         births: clusters after that go on from none before.
         num_gone, num_come: units that only the one before, or only the one after, has.
         shared_AB: how many units went from each cluster to each.
     """
 
-    agreement: float
+    agreement: float | None
     matches: tuple[Match, ...]
     deaths: tuple[str, ...]
     births: tuple[str, ...]
@@ -83,7 +83,7 @@ def follow_clusters(
         (int(a), int(b)) for a, b in zip(rows, columns, strict=True) if overlap_AB[a, b] >= max(min_overlap, 1e-12)
     ]
     return Evolution(
-        agreement=adjusted_rand(shared_AB),
+        agreement=adjusted_rand(shared_AB) if label_before else None,
         matches=tuple(_match(before, after, pair, overlap_AB, tables) for pair in pairs),
         deaths=_others(before, [a for a, _ in pairs]),
         births=_others(after, [b for _, b in pairs]),
