@@ -20,7 +20,15 @@ BirdboneError
     ├── ProtectedStructureError   compress.protected_structure
     ├── ShareOutOfReachError      compress.share_out_of_reach
     ├── BadLedgerError            compress.bad_ledger
-    └── BadArchiveError           compress.bad_archive
+    ├── BadArchiveError           compress.bad_archive
+    ├── BiophaseMissingError      compress.biophase_missing
+    ├── TooFewUnitsError          compress.too_few_units
+    ├── TooManyUnitsError         compress.too_many_units
+    ├── UnknownLayerError         compress.unknown_layer
+    ├── UnknownClusterError       compress.unknown_cluster
+    ├── BadClusterFileError       compress.bad_cluster_file
+    ├── TargetOutOfReachError     compress.target_out_of_reach
+    └── OtherHistoryError         compress.other_history
 ```
 """
 
@@ -163,3 +171,63 @@ class BadArchiveError(CompressError):
 
     code = "compress.bad_archive"
     hint = "Take the model from before the cut out of the vault instead."
+
+
+class BiophaseMissingError(CompressError):
+    """A library that clusters are found with, or thresholds searched with, is not installed."""
+
+    code = "compress.biophase_missing"
+    kind: ErrorKind = "unavailable"
+    hint = "Install it: pip install 'birdbone[biophase]'"
+
+
+class TooFewUnitsError(CompressError):
+    """There are not enough neurons or heads to be grouped."""
+
+    code = "compress.too_few_units"
+    hint = "Cluster over the whole model (`--scope model`), ask for fewer clusters, or take neurons."
+
+
+class TooManyUnitsError(CompressError):
+    """More neurons than a method that compares each with each can hold."""
+
+    code = "compress.too_many_units"
+    hint = "Take k-means, cluster each layer by itself, or name some layers with `--layer`."
+
+
+class UnknownLayerError(CompressError):
+    """The model has no such layer."""
+
+    code = "compress.unknown_layer"
+    kind: ErrorKind = "not_found"
+    hint = "Layers count from 0."
+
+
+class UnknownClusterError(CompressError):
+    """A share was set by hand for a cluster that there is not."""
+
+    code = "compress.unknown_cluster"
+    kind: ErrorKind = "not_found"
+    hint = "`birdbone compress clusters MODEL` lists the clusters by name."
+
+
+class BadClusterFileError(CompressError):
+    """A file is not what `compress clusters --out` writes, or speaks of other units."""
+
+    code = "compress.bad_cluster_file"
+    hint = "Give the clusters.json that `birdbone compress clusters MODEL --out FOLDER` wrote."
+
+
+class TargetOutOfReachError(CompressError):
+    """No shares within the bounds shed as much, or as little, as was asked for."""
+
+    code = "compress.target_out_of_reach"
+    hint = "Widen `low` and `high`, change the overrides, or ask for a share in the range that the message names."
+
+
+class OtherHistoryError(CompressError):
+    """The history of a search belongs to another model, other text or other settings."""
+
+    code = "compress.other_history"
+    kind: ErrorKind = "conflict"
+    hint = "Name another file with `--history`, or go on with the settings that it was begun with."

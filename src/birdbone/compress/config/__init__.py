@@ -1,6 +1,18 @@
 """Settings of the craft, a file an idea. Free of torch: a recipe is checked whole before anything heavy is loaded."""
 
 from birdbone.compress.config.analysis import AnalysisConfig
+from birdbone.compress.config.clusters import (
+    AgglomerativeConfig,
+    ClusterConfig,
+    ClusterMethod,
+    ClusterScope,
+    FeatureBlock,
+    FeatureConfig,
+    HdbscanConfig,
+    KMeansConfig,
+    StabilityConfig,
+    UnitKind,
+)
 from birdbone.compress.config.growth import GrowthConfig, PlateKind, ProtectConfig
 from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
 from birdbone.compress.config.importance import (
@@ -31,21 +43,32 @@ from birdbone.compress.config.shedding import (
     UnstructuredPattern,
 )
 from birdbone.compress.config.statistics import FIRST_TOKEN_SHARE
+from birdbone.compress.config.thresholds import Balance, HealthWeights, ThresholdConfig, TuneConfig
 from birdbone.compress.config.waves import ShedConfig, StopLossConfig, WavesConfig
 
 __all__ = [
     "FIRST_TOKEN_SHARE",
     "METRICS",
     "AdaptivePattern",
+    "AgglomerativeConfig",
     "AnalysisConfig",
+    "Balance",
     "BlockPattern",
+    "ClusterConfig",
+    "ClusterMethod",
+    "ClusterScope",
     "EvenBudget",
+    "FeatureBlock",
+    "FeatureConfig",
     "FisherConfig",
     "GradientConfig",
     "GrowthConfig",
+    "HdbscanConfig",
     "HealConfig",
+    "HealthWeights",
     "HessianConfig",
     "ImportanceConfig",
+    "KMeansConfig",
     "LinearRole",
     "LossBudget",
     "LowRankConfig",
@@ -65,12 +88,16 @@ __all__ = [
     "ScheduleConfig",
     "ShedConfig",
     "ShedPattern",
+    "StabilityConfig",
     "StopLossConfig",
     "StoredType",
     "StructuralKind",
     "StructuralPattern",
     "StructuralShedConfig",
     "TargetedPattern",
+    "ThresholdConfig",
+    "TuneConfig",
+    "UnitKind",
     "UnstructuredPattern",
     "WandaConfig",
     "WavesConfig",
