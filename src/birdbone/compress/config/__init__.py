@@ -1,16 +1,25 @@
 """Settings of the craft, a file an idea. Free of torch: a recipe is checked whole before anything heavy is loaded."""
 
+from birdbone.compress.config.control import AdaptiveControl, ControlConfig, EmergencyConfig, FixedControl
+from birdbone.compress.config.damage import DamageConfig, IntegrityConfig, SeverityLimits
 from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
 from birdbone.compress.config.importance import ImportanceConfig, MagnitudeConfig, WandaConfig
 from birdbone.compress.config.lowrank import LowRankConfig
 from birdbone.compress.config.quantize import LinearRole, QuantizeConfig, QuantizeFormat, RoundingConfig, StoredType
+from birdbone.compress.config.spikes import SpikeConfig, SpikeLimits
 from birdbone.compress.config.statistics import FIRST_TOKEN_SHARE
 from birdbone.compress.config.waves import ShedConfig, StopLossConfig, WavesConfig
 
 __all__ = [
     "FIRST_TOKEN_SHARE",
+    "AdaptiveControl",
+    "ControlConfig",
+    "DamageConfig",
+    "EmergencyConfig",
+    "FixedControl",
     "HealConfig",
     "ImportanceConfig",
+    "IntegrityConfig",
     "LinearRole",
     "LowRankConfig",
     "MagnitudeConfig",
@@ -19,7 +28,10 @@ __all__ = [
     "RefitConfig",
     "RegrowConfig",
     "RoundingConfig",
+    "SeverityLimits",
     "ShedConfig",
+    "SpikeConfig",
+    "SpikeLimits",
     "StopLossConfig",
     "StoredType",
     "WandaConfig",
