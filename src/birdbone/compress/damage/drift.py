@@ -109,8 +109,8 @@ def own_errors(
 
 def window_errors(output_NTD: Float[Tensor, "N T D"], target_NTD: Float[Tensor, "N T D"]) -> NDArray[np.float64]:
     """Return `streams.relative_error` of each window by itself."""
-    pairs = zip(output_NTD.split(1), target_NTD.split(1), strict=True)
-    return np.array([float(relative_error(output, target)) for output, target in pairs])
+    pairs = zip(output_NTD, target_NTD, strict=True)
+    return np.array([float(relative_error(output[None], target[None])) for output, target in pairs])
 
 
 def linear_cka(x_MD: Float[Tensor, "M D"], y_MD: Float[Tensor, "M D"]) -> float:

@@ -58,8 +58,8 @@ def dead_neurons(
         for path in paths
     ]
     try:
-        for batch_BT in windows_NT.split(batch_size):
-            model.base_model(input_ids=batch_BT, use_cache=False)
+        for start in range(0, len(windows_NT), batch_size):
+            model.base_model(input_ids=windows_NT[start : start + batch_size], use_cache=False)
     finally:
         for handle in handles:
             handle.remove()
@@ -81,13 +81,18 @@ def _check_layer(
     changed: PreTrainedModel, dense: PreTrainedModel, layer: LayerLayout, config: IntegrityConfig
 ) -> Iterator[IntegrityFinding]:
     for slot in layer.linears:
-        weights = (changed.get_parameter(f"{slot.path}.weight"), dense.get_parameter(f"{slot.path}.weight"))
-        for kind, value, limit, detail in _check_linear(*(weight.detach().float() for weight in weights), config):
+        ours, theirs = _weights(changed, slot.path), _weights(dense, slot.path)
+        for kind, value, limit, detail in _check_linear(ours, theirs, config):
             yield _finding(layer, slot.path, kind, value=value, limit=limit, detail=detail)
     for path in layer.norms.values():
-        ours, theirs = (model.get_parameter(f"{path}.weight").detach().float() for model in (changed, dense))
+        ours, theirs = _weights(changed, path), _weights(dense, path)
         for kind, value, limit, detail in _check_size(ours, theirs, config):
             yield _finding(layer, path, kind, value=value, limit=limit, detail=detail)
+
+
+def _weights(model: PreTrainedModel, path: str) -> Tensor:
+    weight: Tensor = model.get_parameter(f"{path}.weight")
+    return weight.detach().float()
 
 
 _Sign = tuple[FindingKind, float, float, str]

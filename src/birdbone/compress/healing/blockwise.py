@@ -80,7 +80,7 @@ def heal_blocks(
     if windows_NT.numel() == 0:
         raise NoCalibrationDataError("There are no windows to heal on.", hint="Give `heal.num_windows` at least 1.")
     streams = open_streams(pruned, dense, architecture, windows_NT, config.batch_size)
-    steps = _steps_per_block(pruned, dense, architecture, windows_NT, config)
+    steps = _allotted_steps(pruned, dense, architecture, windows_NT, config)
     healed: list[_HealedBlock] = []
     for index in range(architecture.num_layers):
         targets = advance(dense, architecture, index, streams.dense, streams.context)
@@ -104,15 +104,18 @@ def _report(healed: list[_HealedBlock], *, num_steps: int) -> HealReport:
     )
 
 
-def _steps_per_block(
+def _allotted_steps(
     pruned: PreTrainedModel, dense: PreTrainedModel, architecture: Architecture, windows_NT: Tensor, config: HealConfig
 ) -> list[int]:
     """Return the steps of each block: the same for all, or by what its own damage is on the first batch."""
-    num_steps, num_blocks = config.num_steps, architecture.num_layers
-    if config.intensity == "severity":
-        first_BT = windows_NT[: config.batch_size]
-        errors_L = own_errors(pruned, dense, architecture, windows_NT=first_BT, batch_size=config.batch_size)
-        return allocate_steps(num_steps, list(errors_L))
+    if config.intensity == "even":
+        return _steps_per_block(config.num_steps, architecture.num_layers)
+    first_BT = windows_NT[: config.batch_size]
+    errors_L = own_errors(pruned, dense, architecture, windows_NT=first_BT, batch_size=config.batch_size)
+    return allocate_steps(config.num_steps, list(errors_L))
+
+
+def _steps_per_block(num_steps: int, num_blocks: int) -> list[int]:
     return [num_steps * (index + 1) // num_blocks - num_steps * index // num_blocks for index in range(num_blocks)]
 
 

@@ -10,11 +10,22 @@ times the one before.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _CLIP = 3.0
 _MEAN_TO_SIGMA = math.sqrt(math.pi / 2)  # of the mean absolute value of a normal distribution
 _MAX_CORRELATION = 0.95
+_FAST, _SLOW = 0.2, 0.02
+
+
+def _noise_of_trend() -> float:
+    """Return the standard deviation of fast mean less slow mean on white noise of unit spread."""
+    own = _FAST / (2 - _FAST) + _SLOW / (2 - _SLOW)
+    shared = _FAST * _SLOW / (1 - (1 - _FAST) * (1 - _SLOW))
+    return math.sqrt(own - 2 * shared)
+
+
+_TREND_NOISE = _noise_of_trend()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,7 +39,9 @@ class Baseline:
     _mean_deviation: float = 0.0
     _variance: float = 0.0
     _covariance: float = 0.0
-    _last: float = field(default=0.0)
+    _last: float = 0.0
+    _fast: float = 0.0
+    _slow: float = 0.0
 
     @property
     def correlation(self) -> float:
@@ -51,10 +64,19 @@ class Baseline:
         floor = 1e-9 * max(1.0, abs(self.level))  # a constant stream has no spread
         return (loss - self.expected()) / max(self.spread, floor) if self.num_steps > 1 else 0.0
 
+    def trend(self) -> float:
+        """Return how far a fast mean of the losses lies above a slow one, over what noise alone would give."""
+        if self.spread <= 0:
+            return 0.0
+        # Sums of correlated noise are wider by (1 + r) / (1 - r), and it is itself wider than what it adds each step.
+        noise = self.spread / (1 - self.correlation) * _TREND_NOISE
+        return (self._fast - self._slow) / noise
+
     def learn(self, loss: float) -> None:
         """Take a finite loss into account."""
         if self.num_steps == 0:
-            self.level, self.num_steps = loss, 1
+            self.level = self._fast = self._slow = loss
+            self.num_steps = 1
             return
         expected = self.expected()
         surprise = loss - expected
@@ -68,4 +90,6 @@ class Baseline:
         step = max(self.level_rate, 1 / (self.num_steps + 1)) * residual
         self.level += step
         self._last = residual - step
+        self._fast += max(_FAST, 1 / (self.num_steps + 1)) * (expected + surprise - self._fast)
+        self._slow += max(_SLOW, 1 / (self.num_steps + 1)) * (expected + surprise - self._slow)
         self.num_steps += 1

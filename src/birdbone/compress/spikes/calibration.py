@@ -94,6 +94,7 @@ def _scores_of(losses_T: NDArray[np.float64], config: SpikeConfig) -> NDArray[np
     for loss in losses_T.tolist():
         found = scores.take(baseline.deviation(loss))
         baseline.learn(loss)
+        found["trend"] = baseline.trend()
         if baseline.num_steps > config.warm_up:
             rows.append([found[name] for name in SCORES])
         else:

@@ -98,6 +98,7 @@ class SpikeDetector:
         deviation = self._baseline.deviation(loss)
         scores = self._scores.take(deviation)
         self._baseline.learn(loss)
+        scores["trend"] = self._baseline.trend()
         if not self._is_warm:
             self._scores = Scores()
             return scores, ()
@@ -122,7 +123,7 @@ class SpikeDetector:
 
     def _go_on(self, loss: float, deviation: float, votes: tuple[ScoreName, ...]) -> None:
         spike = self.spikes[-1]
-        peak = loss if not loss <= spike.peak else spike.peak
+        peak = loss if math.isfinite(spike.peak) and not loss <= spike.peak else spike.peak
         worst = max(spike.peak_deviation, deviation)
         self.spikes[-1] = self._spike(spike.start, spike.votes, peak, worst)
         is_calm = math.isfinite(loss) and "deviation" not in votes and "average" not in votes

@@ -1,4 +1,4 @@
-"""Five detectors of a rise and one of a trend, each a recurrence over deviations in standard deviations.
+"""Five detectors of a rise, each a recurrence over deviations in standard deviations; the names of all scores.
 
 - deviation: the robust z-score of one step. Source: Iglewicz and Hoaglin 1993, How to Detect and Handle Outliers,
   sec. 3; differs: the spread is a clipped running mean of absolute deviations, not a median.
@@ -6,7 +6,7 @@
 - cusum: S = max(0, S + u - k). Source: Page 1954, Biometrika 41, sec. 2; k is half the rise of one standard deviation.
 - page_hinkley: m = m + u - mean(u) - delta, less its minimum so far; as `river.drift.PageHinkley` with alpha 1.
 - spread: the same cumulative sum of |u| less its mean for normal noise: a loss that swings to both sides.
-- trend: a fast exponential mean less a slow one, over the standard deviation that white noise gives it.
+- trend: a slow drift of the loss itself, kept by the baseline; it warns and does not vote.
 """
 
 from __future__ import annotations
@@ -24,18 +24,7 @@ _NUM_AVERAGED = 4
 _CUSUM_SLACK = 0.5
 _PAGE_HINKLEY_DELTA = 0.25
 _SPREAD_SLACK = 1.0
-_FAST, _SLOW = 0.2, 0.02
 _CAP = 25.0  # one step may not fill a sum so far that it alarms long after
-
-
-def _noise_of_trend() -> float:
-    """Return the standard deviation of fast mean less slow mean on white noise of unit spread."""
-    own = _FAST / (2 - _FAST) + _SLOW / (2 - _SLOW)
-    shared = _FAST * _SLOW / (1 - (1 - _FAST) * (1 - _SLOW))
-    return math.sqrt(own - 2 * shared)
-
-
-_TREND_NOISE = _noise_of_trend()
 
 
 @dataclass(slots=True)
@@ -49,24 +38,19 @@ class Scores:
     _mean: float = 0.0
     _sum: float = 0.0
     _lowest: float = 0.0
-    _fast: float = 0.0
-    _slow: float = 0.0
 
     def take(self, deviation: float) -> dict[ScoreName, float]:
-        """Return the scores after a finite deviation; larger is more alarming."""
+        """Return the voters' scores after a finite deviation; larger is more alarming."""
         u = min(max(deviation, -_CAP), _CAP)
         self._recent.append(u)
         self._cusum = max(0.0, self._cusum + u - _CUSUM_SLACK)
         self._spread = max(0.0, self._spread + abs(u) - math.sqrt(2 / math.pi) - _SPREAD_SLACK)
-        self._fast += _FAST * (u - self._fast)
-        self._slow += _SLOW * (u - self._slow)
         return {
             "deviation": deviation,
             "average": sum(self._recent) / math.sqrt(_NUM_AVERAGED),
             "cusum": self._cusum,
             "page_hinkley": self._page_hinkley(u),
             "spread": self._spread,
-            "trend": (self._fast - self._slow) / _TREND_NOISE,
         }
 
     def _page_hinkley(self, u: float) -> float:

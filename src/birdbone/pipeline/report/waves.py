@@ -112,7 +112,7 @@ def _newest_waves(view: RunView) -> list[StepRow]:
 
 def _is_end(step: StepRow) -> bool:
     """Return whether a round made no wave, as the waves were ended by hand."""
-    return (step.result or {}).get("notes", {}).get("verdict") == STOPPED
+    return bool((step.result or {}).get("notes", {}).get("verdict") == STOPPED)
 
 
 def _is_ended_by_hand(view: RunView) -> bool:
