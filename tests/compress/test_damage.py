@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from birdbone.compress.config import HealConfig, IntegrityConfig, SeverityLimits
 from birdbone.compress.damage import (
     DamageProfile,
+    LayerEvidence,
     PatchReport,
+    RankedLayer,
     allocate_steps,
     calibrate_mild,
     check_integrity,
@@ -33,6 +35,7 @@ from birdbone.compress.damage import (
     patch_layers,
     rank_layers,
     spreads,
+    weight_changes,
 )
 from birdbone.compress.errors import NoCalibrationDataError
 from birdbone.compress.healing import blockwise, heal_blocks
@@ -51,6 +54,10 @@ def add_noise(loaded: LoadedModel, layer: int, share: float = 0.3) -> None:
     weight = loaded.model.get_parameter(f"model.layers.{layer}.mlp.down_proj.weight")
     noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
     weight += share * weight.std() * noise
+
+
+def ranked_by_own(own_L: np.ndarray, healthy_L: np.ndarray | None = None) -> tuple[RankedLayer, ...]:
+    return rank_layers(LayerEvidence(name="own damage", values_L=own_L, healthy_L=healthy_L))
 
 
 def drift(changed: LoadedModel, dense: Dense) -> DamageProfile:
@@ -130,7 +137,7 @@ def test_a_layer_that_gives_nan_is_ranked_first_and_critical(tiny_model: LoadedM
     with torch.no_grad():
         weight_of(tiny_model, "self_attn.v_proj")[0, 0] = math.nan
     profile = drift(tiny_model, dense)
-    ranked = rank_layers(profile.own.error_L)
+    ranked = ranked_by_own(profile.own.error_L)
     assert ranked[0].layer == INJURED
     assert ranked[0].excess == math.inf
     report = patches(tiny_model, dense)
@@ -153,7 +160,7 @@ def test_the_injured_layer_of_a_pruned_model_is_first(tiny_model: LoadedModel, d
     healthy = drift(tiny_model, dense).own.error_L
     prune(0.2)
     add_noise(tiny_model, layer, 0.3)
-    assert rank_layers(drift(tiny_model, dense).own.error_L, healthy_L=healthy)[0].layer == layer
+    assert ranked_by_own(drift(tiny_model, dense).own.error_L, healthy)[0].layer == layer
 
 
 @law
@@ -163,7 +170,7 @@ def test_ranking_does_not_hang_on_the_scale_of_a_wave_or_on_what_is_usual_for_a_
 ) -> None:
     usual_L = np.exp(np.random.default_rng(seed).normal(0, 3, 12))
     own_L = scale * usual_L * np.where(np.arange(12) == layer, 1.5, 1.0)
-    first = rank_layers(own_L, healthy_L=usual_L)[0]
+    first = ranked_by_own(own_L, usual_L)[0]
     assert first.layer == layer
     assert first.excess == pytest.approx(math.log(1.5))
 
@@ -171,8 +178,20 @@ def test_ranking_does_not_hang_on_the_scale_of_a_wave_or_on_what_is_usual_for_a_
 def test_without_a_healthy_state_a_layer_is_held_against_its_neighbours() -> None:
     own_L = np.exp(np.linspace(-8, -2, 12))
     own_L[1] *= 60
-    assert rank_layers(own_L)[0].layer == 1
-    assert sorted(ranked.layer for ranked in rank_layers(own_L)) == list(range(12))
+    assert ranked_by_own(own_L)[0].layer == 1
+    assert sorted(ranked.layer for ranked in ranked_by_own(own_L)) == list(range(12))
+
+
+def test_what_hides_in_own_damage_is_found_by_the_weights_of_its_kind(tiny_model: LoadedModel, dense: Dense) -> None:
+    with torch.no_grad():
+        for layer in range(4):
+            weight_of(tiny_model, "mlp.up_proj", layer).mul_(1.01 + 0.003 * layer)
+        weight_of(tiny_model, "self_attn.k_proj", 3)[0] *= 1.5
+    changes = weight_changes(tiny_model.model, dense.loaded.model, dense.loaded.architecture)
+    assert changes["up"] == pytest.approx((0.01 + 0.003 * np.arange(4)) ** 2, rel=1e-3)
+    evidence = [LayerEvidence(name=kind, values_L=change_L) for kind, change_L in changes.items()]
+    first = rank_layers(*evidence)[0]
+    assert (first.layer, first.evidence) == (3, "k")
 
 
 @law

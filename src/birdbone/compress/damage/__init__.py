@@ -11,12 +11,13 @@ from birdbone.compress.damage.integrity import (
     dead_findings,
     dead_neurons,
     effective_rank,
+    weight_changes,
 )
 from birdbone.compress.damage.patching import PatchReport, patch_layers
 from birdbone.compress.damage.prediction import Forecast, WaveRecord, forecast_wave
 from birdbone.compress.damage.priority import HealingTask, allocate_steps, healing_queue
 from birdbone.compress.damage.propagation import Spread, gain_map, spreads
-from birdbone.compress.damage.ranking import RankedLayer, rank_layers
+from birdbone.compress.damage.ranking import LayerEvidence, RankedLayer, rank_layers
 from birdbone.compress.damage.severity import LayerSeverity, Severity, calibrate_mild, class_of, classify
 from birdbone.compress.damage.wave_features import wave_features
 
@@ -26,6 +27,7 @@ __all__ = [
     "Forecast",
     "HealingTask",
     "IntegrityFinding",
+    "LayerEvidence",
     "LayerSeverity",
     "PatchReport",
     "RankedLayer",
@@ -50,4 +52,5 @@ __all__ = [
     "rank_layers",
     "spreads",
     "wave_features",
+    "weight_changes",
 ]

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -64,6 +66,26 @@ def dead_neurons(
         for handle in handles:
             handle.remove()
     return {path: ~alive_D for path, alive_D in is_alive.items()}
+
+
+@torch.no_grad()
+def weight_changes(
+    changed: PreTrainedModel, dense: PreTrainedModel, architecture: Architecture
+) -> dict[str, NDArray[np.float64]]:
+    """Return how far the weights of each kind went from the dense ones, layer by layer: evidence for `rank_layers`.
+
+    A change is the squared norm of the difference over that of the dense weights; a layer without that kind has 0.
+    """
+    found: dict[str, NDArray[np.float64]] = {}
+    for layer in architecture.layers:
+        paths = {slot.role: slot.path for slot in layer.linears} | {
+            f"{role} norm": p for role, p in layer.norms.items()
+        }
+        for kind, path in paths.items():
+            ours, theirs = _weights(changed, path), _weights(dense, path)
+            change = float((ours - theirs).square().sum() / theirs.square().sum().clamp_min(1e-30))
+            found.setdefault(kind, np.zeros(architecture.num_layers))[layer.index] = change
+    return found
 
 
 def effective_rank(w_FD: Float[Tensor, "F D"]) -> float:

@@ -5,6 +5,10 @@ the last are written over. So layers are not compared with each other but with w
 of a state that is known to be good, such as that of an earlier wave. Later waves hurt all layers more by about the same
 factor, so the median of all ratios is taken out, and what is left over is the excess. Where no healthy state is known,
 a layer is compared with its neighbours.
+
+Own damage asks what a layer does; a small injury of one matrix may hide in it. So what is known of each kind of matrix
+(how far its weights went from the dense ones) may be brought as evidence beside it, and is reckoned in the same way:
+each kind against itself. A layer is as suspect as its most suspect evidence, in robust standard deviations.
 """
 
 from __future__ import annotations
@@ -16,36 +20,66 @@ from numpy.typing import NDArray
 
 _NUM_NEIGHBOURS = 3
 _FLOOR = 1e-14  # of a relative squared error in float32
+_MIN_SPREAD = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEvidence:
+    """One figure of every layer that grows with damage, and the same of a healthy state, if one is known."""
+
+    name: str
+    values_L: NDArray[np.float64]
+    """What is not finite counts as infinite."""
+    healthy_L: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedLayer:
-    """A layer with how far its own damage is beyond what is healthy for it."""
+    """A layer with how far its most suspect figure is beyond what is healthy for it."""
 
     layer: int
+    evidence: str
+    """Name of that figure."""
     excess: float
-    """Natural log of its own error over the one that was to be expected; infinite if its output is not finite."""
+    """Natural log of the figure over what was to be expected; infinite if it is not finite."""
     deviations: float
     """The same in robust standard deviations of all layers' excesses."""
 
 
-def rank_layers(own_L: NDArray[np.float64], *, healthy_L: NDArray[np.float64] | None = None) -> tuple[RankedLayer, ...]:
-    """Return all layers, the likeliest to be injured first.
+def rank_layers(*evidence: LayerEvidence) -> tuple[RankedLayer, ...]:
+    """Return all layers, the likeliest to be injured first. At least one figure is needed.
 
     Args:
-        own_L: own error of each layer against the dense model, as `measure_drift` gives it; what is not finite counts
-            as infinite.
-        healthy_L: the same of a state that is known to be good; None compares each layer with its neighbours.
+        evidence: own damage as `measure_drift` gives it, and what else is known, such as `weight_changes`.
     """
-    log_L = _log(own_L)
-    excess_L = log_L - (_of_neighbours(log_L) if healthy_L is None else _scaled(log_L, _log(healthy_L)))
-    finite_L = excess_L[np.isfinite(excess_L)]
-    spread = 1.4826 * float(np.median(np.abs(finite_L - np.median(finite_L)))) if len(finite_L) else 0.0
-    order = np.argsort(-excess_L, kind="stable")
+    excess_EL = np.stack([_excess(each) for each in evidence])
+    deviations_EL = np.stack([excess_L / _spread(excess_L) for excess_L in excess_EL])
+    worst_L = deviations_EL.argmax(axis=0)
+    order = np.argsort(-deviations_EL.max(axis=0), kind="stable")
     return tuple(
-        RankedLayer(layer=int(layer), excess=float(excess_L[layer]), deviations=_over(float(excess_L[layer]), spread))
+        RankedLayer(
+            layer=int(layer),
+            evidence=evidence[worst_L[layer]].name,
+            excess=float(excess_EL[worst_L[layer], layer]),
+            deviations=float(deviations_EL[worst_L[layer], layer]),
+        )
         for layer in order
     )
+
+
+def _excess(evidence: LayerEvidence) -> NDArray[np.float64]:
+    log_L = _log(evidence.values_L)
+    if evidence.healthy_L is None:
+        return np.asarray(log_L - _of_neighbours(log_L))
+    return np.asarray(log_L - _scaled(log_L, _log(evidence.healthy_L)))
+
+
+def _spread(excess_L: NDArray[np.float64]) -> float:
+    """Return the robust standard deviation of excesses, held above what two healthy states differ by anyway."""
+    finite_L = excess_L[np.isfinite(excess_L)]
+    if not len(finite_L):
+        return _MIN_SPREAD
+    return max(_MIN_SPREAD, 1.4826 * float(np.median(np.abs(finite_L - np.median(finite_L)))))
 
 
 def _log(errors_L: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -66,9 +100,3 @@ def _of_neighbours(log_L: NDArray[np.float64]) -> NDArray[np.float64]:
         begin = min(max(0, layer - _NUM_NEIGHBOURS), max(0, len(near) - 2 * _NUM_NEIGHBOURS))
         expected.append(np.median(near[begin : begin + 2 * _NUM_NEIGHBOURS]) if len(near) else log_L[layer])
     return np.array(expected)
-
-
-def _over(excess: float, spread: float) -> float:
-    if spread > 0:
-        return excess / spread
-    return np.inf if excess > 0 else 0.0
