@@ -13,6 +13,8 @@ from birdbone.compress.config.clusters import (
     StabilityConfig,
     UnitKind,
 )
+from birdbone.compress.config.control import AdaptiveControl, ControlConfig, EmergencyConfig, FixedControl
+from birdbone.compress.config.damage import DamageConfig, IntegrityConfig, SeverityLimits
 from birdbone.compress.config.growth import GrowthConfig, PlateKind, ProtectConfig
 from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
 from birdbone.compress.config.importance import (
@@ -42,6 +44,7 @@ from birdbone.compress.config.shedding import (
     TargetedPattern,
     UnstructuredPattern,
 )
+from birdbone.compress.config.spikes import SpikeConfig, SpikeLimits
 from birdbone.compress.config.statistics import FIRST_TOKEN_SHARE
 from birdbone.compress.config.thresholds import Balance, HealthWeights, ThresholdConfig, TuneConfig
 from birdbone.compress.config.waves import ShedConfig, StopLossConfig, WavesConfig
@@ -49,6 +52,7 @@ from birdbone.compress.config.waves import ShedConfig, StopLossConfig, WavesConf
 __all__ = [
     "FIRST_TOKEN_SHARE",
     "METRICS",
+    "AdaptiveControl",
     "AdaptivePattern",
     "AgglomerativeConfig",
     "AnalysisConfig",
@@ -57,10 +61,14 @@ __all__ = [
     "ClusterConfig",
     "ClusterMethod",
     "ClusterScope",
+    "ControlConfig",
+    "DamageConfig",
+    "EmergencyConfig",
     "EvenBudget",
     "FeatureBlock",
     "FeatureConfig",
     "FisherConfig",
+    "FixedControl",
     "GradientConfig",
     "GrowthConfig",
     "HdbscanConfig",
@@ -68,6 +76,7 @@ __all__ = [
     "HealthWeights",
     "HessianConfig",
     "ImportanceConfig",
+    "IntegrityConfig",
     "KMeansConfig",
     "LinearRole",
     "LossBudget",
@@ -86,8 +95,11 @@ __all__ = [
     "RiaConfig",
     "RoundingConfig",
     "ScheduleConfig",
+    "SeverityLimits",
     "ShedConfig",
     "ShedPattern",
+    "SpikeConfig",
+    "SpikeLimits",
     "StabilityConfig",
     "StopLossConfig",
     "StoredType",

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from birdbone.compress.config.control import AdaptiveControl, EmergencyConfig, FixedControl
+from birdbone.compress.config.damage import DamageConfig
 from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
 from birdbone.compress.config.importance import ImportanceConfig, WandaConfig
 from birdbone.core import Settings
@@ -48,3 +50,9 @@ class WavesConfig(Settings):
     """What a spike of the loss brings back."""
     stop_loss: StopLossConfig = StopLossConfig()
     """When waves are undone."""
+    control: FixedControl | AdaptiveControl = Field(default=FixedControl(), discriminator="kind")
+    """How large each wave is."""
+    emergency: EmergencyConfig = EmergencyConfig()
+    """What ends the waves at once."""
+    damage: DamageConfig = DamageConfig()
+    """What is measured of each layer after a wave."""

@@ -14,7 +14,7 @@ from birdbone.pipeline.report import wording
 from birdbone.pipeline.report.block_errors import block_errors
 from birdbone.pipeline.report.content import ReportData, build_report
 from birdbone.pipeline.report.curve import healing_curve
-from birdbone.pipeline.report.heat_map import Shades, balanced_shades, heat_map, rising_shades
+from birdbone.pipeline.report.heat_map import Shades, balanced_shades, heat_map, log_shades, rising_shades
 from birdbone.pipeline.report.linears import LinearGrid
 from birdbone.pipeline.report.rounding import Rounding
 from birdbone.pipeline.report.summary import SummaryRow
@@ -62,6 +62,7 @@ def render_report(data: ReportData) -> str:
             "digest_words": wording.digest_words,
             "duration_words": wording.duration_words,
             "time_words": wording.time_words,
+            "nats_words": wording.nats_words,
         },
     )
     template = environment.get_template("report.html.j2")
@@ -74,6 +75,8 @@ def render_report(data: ReportData) -> str:
         corrected=_corrected(data.rounding),
         sparsity=_sparsity(data.sparsity),
         importance=_importance(data.importance),
+        own_damage=_damage(data.own_damage, "Own damage, by layer and wave"),
+        propagated_damage=_damage(data.propagated_damage, "Propagated damage, by layer and wave"),
         legend_mark=_legend_mark,
         bars=_bars,
         fates=_fates(data),
@@ -136,6 +139,18 @@ def _importance(grid: LinearGrid | None) -> Heat | None:
     shades = balanced_shades(grid.present)
     label = "Importance relative to the mean of its kind, by layer and kind of linear"
     return heat_map(grid, shades, label=label, words=_factor), shades, _factor
+
+
+def _damage(grid: LinearGrid | None, label: str) -> Heat | None:
+    """Return the map of damage by wave; its steps are even on a log scale, as damage spans many sizes."""
+    if grid is None:
+        return None
+    shades = log_shades(grid.present, _short)
+    return heat_map(grid, shades, label=label, words=_short, what="waves"), shades, _short
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}"
 
 
 def _factor(value: float) -> str:
