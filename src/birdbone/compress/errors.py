@@ -9,7 +9,11 @@ BirdboneError
     ├── SingularGramError          compress.singular_gram
     ├── HealingDivergedError       compress.healing_diverged
     ├── BlockWidthError            compress.block_width
-    └── WeightRangeError           compress.weight_range
+    ├── WeightRangeError           compress.weight_range
+    ├── BitsBudgetError            compress.bits_budget
+    ├── RankError                  compress.rank
+    ├── NegativeWeightError        compress.negative_weight
+    └── TooFewWindowsError         compress.too_few_windows
 ```
 """
 
@@ -72,3 +76,31 @@ class WeightRangeError(CompressError):
 
     code = "compress.weight_range"
     hint = "The weights are damaged: load the model again, or lower the healing rate."
+
+
+class BitsBudgetError(CompressError):
+    """The smallest types that may be chosen take more than the target allows."""
+
+    code = "compress.bits_budget"
+    hint = "Raise the bits per weight, or allow smaller types."
+
+
+class RankError(CompressError):
+    """A rank that the matrix, or the bytes allowed, cannot have."""
+
+    code = "compress.rank"
+    hint = "Ask for a rank between 1 and the smaller side of the matrix."
+
+
+class NegativeWeightError(CompressError):
+    """A factorization for weights of one sign met a weight of the other."""
+
+    code = "compress.negative_weight"
+    hint = "Take `split_signs`, which factorises the positive and the negative part apart."
+
+
+class TooFewWindowsError(CompressError):
+    """More windows were asked for than there are."""
+
+    code = "compress.too_few_windows"
+    hint = "Ask for fewer windows, or give more text."

@@ -3,12 +3,20 @@
 from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
 from birdbone.compress.config.importance import ImportanceConfig, MagnitudeConfig, WandaConfig
 from birdbone.compress.config.lowrank import LowRankConfig
-from birdbone.compress.config.quantize import LinearRole, QuantizeConfig, QuantizeFormat, RoundingConfig, StoredType
+from birdbone.compress.config.quantize import (
+    AllocationConfig,
+    LinearRole,
+    QuantizeConfig,
+    QuantizeFormat,
+    RoundingConfig,
+    StoredType,
+)
 from birdbone.compress.config.statistics import FIRST_TOKEN_SHARE
 from birdbone.compress.config.waves import ShedConfig, StopLossConfig, WavesConfig
 
 __all__ = [
     "FIRST_TOKEN_SHARE",
+    "AllocationConfig",
     "HealConfig",
     "ImportanceConfig",
     "LinearRole",

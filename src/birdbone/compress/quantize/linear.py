@@ -10,6 +10,7 @@ from torch import Tensor
 
 from birdbone.compress.config import RoundingConfig
 from birdbone.compress.errors import BlockWidthError, WeightRangeError
+from birdbone.compress.quantize.descent import descend
 from birdbone.compress.quantize.feedback import round_with_feedback
 from birdbone.compress.quantize.grids import fit_grid, round_to_grid
 from birdbone.compress.statistics import InputStatistics
@@ -36,7 +37,7 @@ def quantize_linear(
     Raises:
         BlockWidthError: D is no multiple of 32.
         WeightRangeError: a weight is NaN, infinite, or so large that its block's scale is beyond fp16.
-        SingularGramError: `feedback` cannot invert the Gram matrix.
+        SingularGramError: `feedback` or `descent` cannot invert the Gram matrix.
     """
     if w_FD.shape[1] % BLOCK_SIZE:
         raise BlockWidthError(f"A width of {w_FD.shape[1]} does not divide into blocks of {BLOCK_SIZE}.")
@@ -47,14 +48,28 @@ def quantize_linear(
     match config.kind:
         case "importance":
             return round_to_grid(survivors_FD, fit_grid(survivors_FD, statistics.mean_square_D, kind))
-        case "feedback":
+        case "feedback" | "descent":
             held_FD = None if kind.has_min else mask_FD
             source_FD = survivors_FD if kind.has_min else w_FD
-            return round_with_feedback(
-                source_FD, statistics.gram_DD, kind=kind, mask_FD=held_FD, damping=config.damping
-            )
+            return _feed_back(source_FD, statistics.gram_DD, kind=kind, mask_FD=held_FD, config=config)
         case _:
             assert_never(config.kind)
+
+
+def _feed_back(
+    w_FD: Tensor, gram_DD: Tensor, *, kind: GgufType, mask_FD: Tensor | None, config: RoundingConfig
+) -> QuantizedTensor:
+    rounded = round_with_feedback(
+        w_FD,
+        gram_DD,
+        kind=kind,
+        mask_FD=mask_FD,
+        damping=config.damping,
+        order=config.order,
+        should_search_scales=config.should_search_scales,
+    )
+    num_sweeps = config.num_sweeps if config.kind == "descent" else 0
+    return descend(rounded, w_FD, gram_DD, num_sweeps=num_sweeps, damping=config.damping, mask_FD=mask_FD)
 
 
 def _require_range(w_FD: Tensor) -> None:

@@ -10,7 +10,9 @@ from birdbone.models.gguf.blocks import (
     GgufType,
     decode_blocks,
     encode_blocks,
+    nearest_value,
     round_to_blocks,
+    size_bytes,
 )
 from birdbone.models.gguf.errors import (
     CorruptGgufError,
@@ -48,12 +50,14 @@ __all__ = [
     "family_of",
     "gguf_name",
     "layer_of",
+    "nearest_value",
     "pre_tokenizer_name",
     "quantize_tensor",
     "read_gguf_summary",
     "read_tensor_bytes",
     "restore_pre_tokenizer",
     "round_to_blocks",
+    "size_bytes",
     "tokenizer_metadata",
     "write_gguf",
 ]

@@ -22,11 +22,15 @@ from birdbone.models.gguf.errors import EncodingError
 BLOCK_SIZE = 32
 _HALF = BLOCK_SIZE // 2
 
+IQ4_NL_VALUES = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
+"""What the sixteen codes of `IQ4_NL` stand for, times the block's scale: close near zero, where most weights are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _BlockFormat:
     num_bits: int
     has_min: bool
+    values: tuple[int, ...] = ()
 
     @property
     def num_bytes(self) -> int:
@@ -39,6 +43,7 @@ _BLOCK_FORMATS = {
     "Q5_0": _BlockFormat(num_bits=5, has_min=False),
     "Q5_1": _BlockFormat(num_bits=5, has_min=True),
     "Q8_0": _BlockFormat(num_bits=8, has_min=False),
+    "IQ4_NL": _BlockFormat(num_bits=4, has_min=False, values=IQ4_NL_VALUES),
 }
 
 
@@ -52,6 +57,7 @@ class GgufType(IntEnum):
     Q5_0 = 6
     Q5_1 = 7
     Q8_0 = 8
+    IQ4_NL = 20
 
     @property
     def is_quantized(self) -> bool:
@@ -65,9 +71,16 @@ class GgufType(IntEnum):
 
     @property
     def code_range(self) -> tuple[int, int]:
-        """Smallest and largest code of a block type."""
+        """Smallest and largest code of a block type; between them every integer but for `IQ4_NL`, see `code_values`."""
+        if self.code_values:
+            return self.code_values[0], self.code_values[-1]
         num_codes = 1 << _BLOCK_FORMATS[self.name].num_bits
         return (0, num_codes - 1) if self.has_min else (-num_codes // 2, num_codes // 2 - 1)
+
+    @property
+    def code_values(self) -> tuple[int, ...]:
+        """The only codes that a type with uneven steps has, in rising order; empty for a type with even steps."""
+        return _BLOCK_FORMATS[self.name].values if self.is_quantized else ()
 
 
 def size_bytes(kind: GgufType, *, num_weights: int) -> int:
@@ -124,11 +137,13 @@ def encode_floats(kind: GgufType, weights: Tensor) -> NDArray[np.uint8]:
 def round_to_blocks(kind: GgufType, weights_FD: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return codes, scales and mins (or None) of plain round-to-nearest, bit for bit those of ggml's reference.
 
-    Codes are chosen with the fp32 step and stored beside the fp16 step, as ggml does.
+    Except `IQ4_NL`, for which ggml searches the scale: here the extreme weight gets the lowest code, as in Q4_0. Codes are chosen with the fp32 step and stored beside the fp16 step, as ggml does.
     """
     blocks = _blocks(weights_FD)
     if kind is GgufType.Q8_0:
         return _round_by_peak(blocks, weights_FD.shape)
+    if kind.code_values:
+        return _round_to_values(blocks, weights_FD.shape, kind.code_values)
     low, high = kind.code_range
     lowest = blocks.amin(dim=-1, keepdim=True)
     if kind.has_min:
@@ -149,6 +164,18 @@ def _round_by_peak(blocks: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor, N
     scaled = blocks * _inverse(step)
     codes = torch.sign(scaled) * torch.floor(scaled.abs() + 0.5)
     return codes.to(torch.int8).reshape(shape), _fp16_scales(step), None
+
+
+def _round_to_values(blocks: Tensor, shape: torch.Size, values: tuple[int, ...]) -> tuple[Tensor, Tensor, None]:
+    step = blocks.gather(-1, blocks.abs().argmax(dim=-1, keepdim=True)) / values[0]
+    codes = nearest_value(blocks * _inverse(step), values)
+    return codes.to(torch.int8).reshape(shape), _fp16_scales(step), None
+
+
+def nearest_value(scaled: Tensor, values: tuple[int, ...]) -> Tensor:
+    """Return, in the dtype of `scaled`, the one of the rising `values` that is nearest to each entry."""
+    table = scaled.new_tensor(values)
+    return table[torch.bucketize(scaled, (table[1:] + table[:-1]) / 2)]
 
 
 def _inverse(step: Tensor) -> Tensor:
@@ -185,6 +212,8 @@ def _check_codes(codes_FD: Tensor, kind: GgufType) -> Tensor:
     is_within = codes.numel() == 0 or (int(codes.min()) >= low and int(codes.max()) <= high)
     if codes.is_floating_point() or not is_within:
         raise EncodingError(f"{kind.name} codes must be integers within {kind.code_range}.")
+    if kind.code_values and not bool(torch.isin(codes, torch.tensor(kind.code_values)).all()):
+        raise EncodingError(f"{kind.name} codes must be among {kind.code_values}.")
     return codes
 
 
@@ -201,13 +230,21 @@ def _fp16_bytes(values_FG: Tensor, kind: GgufType, shape: tuple[int, int]) -> Te
 def _pack(codes_FGK: Tensor, kind: GgufType) -> list[Tensor]:
     if kind is GgufType.Q8_0:
         return [codes_FGK.to(torch.int8).view(torch.uint8)]
-    unsigned_FGK = (codes_FGK.to(torch.int16) - kind.code_range[0]).to(torch.uint8)
+    unsigned_FGK = _code_indices(codes_FGK, kind)
     low_FGK = unsigned_FGK & 15
     nibbles_FGH = low_FGK[..., :_HALF] | (low_FGK[..., _HALF:] << 4)
     if _BLOCK_FORMATS[kind.name].num_bits == 4:
         return [nibbles_FGH]
     fifths_FG48 = (unsigned_FGK >> 4).reshape(*unsigned_FGK.shape[:-1], 4, 8)
     return [(fifths_FG48 << torch.arange(8, dtype=torch.uint8)).sum(dim=-1).to(torch.uint8), nibbles_FGH]
+
+
+def _code_indices(codes_FGK: Tensor, kind: GgufType) -> Tensor:
+    """Return how many codes of the type lie below each."""
+    if kind.code_values:
+        table = torch.tensor(kind.code_values, dtype=torch.int16)
+        return torch.searchsorted(table, codes_FGK.to(torch.int16).contiguous()).to(torch.uint8)
+    return (codes_FGK.to(torch.int16) - kind.code_range[0]).to(torch.uint8)
 
 
 def _unpack(payload_FGP: Tensor, kind: GgufType) -> Tensor:
@@ -218,6 +255,8 @@ def _unpack(payload_FGP: Tensor, kind: GgufType) -> Tensor:
     if _BLOCK_FORMATS[kind.name].num_bits == 5:
         bits_FGK = (payload_FGP[..., :4, None] >> torch.arange(8, dtype=torch.uint8)) & 1
         unsigned_FGK |= bits_FGK.flatten(-2) << 4
+    if kind.code_values:
+        return torch.tensor(kind.code_values, dtype=torch.int8)[unsigned_FGK.long()]
     return unsigned_FGK.to(torch.int8) + kind.code_range[0]
 
 

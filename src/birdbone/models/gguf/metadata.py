@@ -26,6 +26,7 @@ _FILE_TYPES = {
     GgufType.Q8_0: 7,
     GgufType.Q5_0: 8,
     GgufType.Q5_1: 9,
+    GgufType.IQ4_NL: 25,
 }
 
 
