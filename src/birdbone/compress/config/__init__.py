@@ -1,8 +1,9 @@
 """Settings of the craft, a file an idea. Free of torch: a recipe is checked whole before anything heavy is loaded."""
 
+from birdbone.compress.config.calibration import CalibrationChoiceConfig
 from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
 from birdbone.compress.config.importance import ImportanceConfig, MagnitudeConfig, WandaConfig
-from birdbone.compress.config.lowrank import LowRankConfig
+from birdbone.compress.config.lowrank import FactorConfig, LowRankConfig, RankConfig
 from birdbone.compress.config.quantize import (
     AllocationConfig,
     LinearRole,
@@ -17,6 +18,8 @@ from birdbone.compress.config.waves import ShedConfig, StopLossConfig, WavesConf
 __all__ = [
     "FIRST_TOKEN_SHARE",
     "AllocationConfig",
+    "CalibrationChoiceConfig",
+    "FactorConfig",
     "HealConfig",
     "ImportanceConfig",
     "LinearRole",
@@ -24,6 +27,7 @@ __all__ = [
     "MagnitudeConfig",
     "QuantizeConfig",
     "QuantizeFormat",
+    "RankConfig",
     "RefitConfig",
     "RegrowConfig",
     "RoundingConfig",

@@ -85,13 +85,13 @@ class RoundingConfig(Settings):
     head_damping: float = Field(default=0.1, ge=1e-6, le=1)
     """The same for the head: a tied one is the embedding too, whose error the head's inputs do not know."""
     order: Literal["stored", "loudest_first"] = "stored"
-    """Order in which `feedback` rounds the inputs: as the file holds them, or by falling power on grids fitted before."""
+    """Order in which `feedback` rounds inputs: as the file holds them, or by falling power on grids fitted before."""
     should_search_scales: bool = False
     """Try every candidate scale of a block with feedback, not to the nearest; for the order `stored`."""
     num_sweeps: int = Field(default=2, ge=0, le=100)
     """Rounds of scales and codes that `descent` makes."""
     num_learning_steps: int = Field(default=0, ge=0, le=100_000)
-    """Steps a block that then learn which way each weight rounds, from the dense block's output (AutoRound); 0: none."""
+    """Steps a block that learn which way each weight rounds, from the dense block's output (AutoRound); 0: none."""
     learning_batch_size: int = Field(default=2, ge=1, le=65_536)
     """Windows a step."""
 

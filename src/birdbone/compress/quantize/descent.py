@@ -55,7 +55,7 @@ def descend(
 
 
 def refit_scales(tensor: QuantizedTensor, w_FD: Float[Tensor, "F D"], gram_DD: Float[Tensor, "D D"]) -> QuantizedTensor:
-    """Return the tensor with the scales (and mins) of least output error for its codes; a row that fp16 spoils stays."""
+    """Return the tensor with the scales and mins of least output error for its codes; a row that fp16 spoils stays."""
     num_blocks = w_FD.shape[1] // BLOCK_SIZE
     parts = num_blocks * (2 if tensor.type.has_min else 1)
     step = max(1, _MAX_NUMBERS // (parts * w_FD.shape[1]))

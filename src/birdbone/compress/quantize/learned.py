@@ -164,15 +164,14 @@ class _SoftTensor:
 
 
 def _start(tensor: QuantizedTensor, grid: Grid, w_FD: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where each weight begins, within its code's cell, and how far an offset of 1 moves it: not at all, if 0."""
+    """Return where each weight begins, within its code's cell, and how far an offset of 1 moves it."""
     codes_FBK = tensor.codes.float().view(*tensor.scales.shape, BLOCK_SIZE)
     width_FBK = _step_widths(codes_FBK, tensor.type)
     w_FBK, scales_FB1 = w_FD.float().view_as(codes_FBK), grid.scales_FB[..., None]
     scaled_FBK = (w_FBK - grid.mins_FB[..., None]) / torch.where(scales_FB1 == 0, torch.inf, scales_FB1)
     nearby_FBK = (scaled_FBK - codes_FBK).clamp(-_IN_CELL * width_FBK, _IN_CELL * width_FBK)
-    start_FBK = torch.where(
-        _flat_codes(codes_FBK + nearby_FBK, tensor.type) == codes_FBK, codes_FBK + nearby_FBK, codes_FBK
-    )
+    inside_FBK = codes_FBK + nearby_FBK
+    start_FBK = torch.where(_flat_codes(inside_FBK, tensor.type) == codes_FBK, inside_FBK, codes_FBK)
     is_free_FBK = w_FBK != 0 if not tensor.type.has_min else torch.ones_like(w_FBK, dtype=torch.bool)
     return torch.where(is_free_FBK, start_FBK, codes_FBK), width_FBK * is_free_FBK
 

@@ -137,7 +137,8 @@ def encode_floats(kind: GgufType, weights: Tensor) -> NDArray[np.uint8]:
 def round_to_blocks(kind: GgufType, weights_FD: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return codes, scales and mins (or None) of plain round-to-nearest, bit for bit those of ggml's reference.
 
-    Except `IQ4_NL`, for which ggml searches the scale: here the extreme weight gets the lowest code, as in Q4_0. Codes are chosen with the fp32 step and stored beside the fp16 step, as ggml does.
+    Except `IQ4_NL`, for which ggml searches the scale: here the extreme weight gets the lowest code, as in Q4_0.
+    Codes are chosen with the fp32 step and stored beside the fp16 step, as ggml does.
     """
     blocks = _blocks(weights_FD)
     if kind is GgufType.Q8_0:
