@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -40,7 +41,9 @@ def make_kernels(
         left_FR, right_RD = factors.left_FR.contiguous(), factors.right_RD.contiguous()
         kernels["low_rank"] = lambda x_MD: functional.linear(functional.linear(x_MD, right_RD), left_FR)
     if bool((w_FD == 0).any()):
-        sparse_FD = w_FD.to_sparse_csr()
+        with warnings.catch_warnings():  # "in beta state"
+            warnings.simplefilter("ignore")
+            sparse_FD = w_FD.to_sparse_csr()
         kernels["csr"] = lambda x_MD: (sparse_FD @ x_MD.T).T
     else:
         missing["csr"] = "the weight has no zeros"
@@ -53,7 +56,10 @@ def make_kernels(
 
 def _int8_dynamic(w_FD: Tensor) -> Kernel:
     steps_F = (w_FD.abs().amax(dim=1) / 127).clamp_min(1e-12)
-    codes_FD = torch.quantize_per_channel(w_FD, steps_F, torch.zeros(len(w_FD), dtype=torch.int64), 0, torch.qint8)
+    zeros_F = torch.zeros(len(w_FD), dtype=torch.int64)
+    with warnings.catch_warnings():  # torch will drop these tensors one day; then this kernel is reported as missing
+        warnings.simplefilter("ignore")
+        codes_FD = torch.quantize_per_channel(w_FD, steps_F, zeros_F, 0, torch.qint8)
     packed = torch.ops.quantized.linear_prepack(codes_FD, None)
     kernel: Kernel = lambda x_MD: torch.ops.quantized.linear_dynamic(x_MD, packed, False)  # noqa: E731
     kernel(torch.zeros(1, w_FD.shape[1]))  # an operator that does not run here says so now

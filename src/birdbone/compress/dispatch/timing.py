@@ -57,7 +57,7 @@ def time_kernels(
     repeats: int = 15,
     clock: Clock = time.perf_counter,
 ) -> tuple[KernelTiming, ...]:
-    """Return the median time of each kernel and how far its output is from that of `dense_fp32`, after one warm call."""
+    """Return the median time of each kernel after a warm call, and how far its output is from that of `dense_fp32`."""
     dense_MF = kernels["dense_fp32"](x_MD)
     power = float(dense_MF.square().sum()) or 1.0
     errors = {name: float((kernel(x_MD) - dense_MF).square().sum()) / power for name, kernel in kernels.items()}

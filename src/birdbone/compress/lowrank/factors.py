@@ -2,8 +2,8 @@
 
 Theory of operation. The SVD of W gives the nearest matrix of a rank; what counts is the nearest output. With inputs of
 Gram matrix G = S Sᵀ the output's error is the plain error of W S, so the SVD is taken of W S and S is divided out
-again: no rank-R matrix has less output error. Outputs can be weighted in the same way, row by row. The singular values are
-those of the weighted matrix, so their squares are the error that each rank takes away: a rank is read off them.
+again: no rank-R matrix has less output error. Outputs can be weighted in the same way, row by row. The singular values
+are those of the weighted matrix, so their squares are the error that each rank takes away: a rank is read off them.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def _sweep_codes(tensor: QuantizedTensor, w_FD: Tensor, gram_DD: Tensor, mask_FD
     pull_FD = (w_FD - values_FD) @ gram_DD
     for block in range(w_FD.shape[1] // BLOCK_SIZE):
         span = slice(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE)
-        held_FK = None if mask_FD is None or grid.type.has_min else mask_FD[:, span]
+        held_FK = None if mask_FD is None or not grid.type.holds_zero else mask_FD[:, span]
         before_FK = values_FD[:, span].clone()
         _sweep_block(codes_FD[:, span], values_FD[:, span], pull_FD[:, span].clone(), gram_DD[span, span],
                      grid=grid.at(block), mask_FK=held_FK)  # fmt: skip

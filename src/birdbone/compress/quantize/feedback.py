@@ -41,7 +41,7 @@ def round_with_feedback(
         gram_DD: mean of x xᵀ over calibration tokens.
         kind: a block type of 4 or 5 bits.
         mask_FD: True where a weight survives; the others get code 0, and their error is fed back like any other. Only
-            for a type without mins, whose code 0 is zero. None: all survive.
+            for a type that holds zero. None: all survive.
         damping: share of the mean of the diagonal that is added to it.
         order: `stored` goes through the inputs as the file holds them and fits a block's grid when it gets there;
             `loudest_first` goes by falling input power on grids that were fitted before, as a block's inputs are then

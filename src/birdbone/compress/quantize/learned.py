@@ -61,7 +61,7 @@ def learn_rounding(
         model: any state of the model; the linears named in `quantized` are set to what their codes say.
         dense: the teacher. Not changed.
         quantized: by the weight's name; those that are no linear of a block, or have 8 bits, stay as they are.
-        weights: what the codes were rounded from, by the same names. A weight of 0 stays 0 on a grid without mins.
+        weights: what the codes were rounded from, by the same names. A weight of 0 stays 0 on a grid that holds it.
         windows_NT: tokens to learn on and, the last quarter, to decide on; whole batches are used.
         progress: called with blocks done and blocks in all.
 
@@ -147,7 +147,7 @@ class _SoftTensor:
     @torch.no_grad()
     def stored(self) -> QuantizedTensor:
         """Return codes and fp16 scales as they are now."""
-        codes_FBK = _round_through(self._latent(), self.tensor.type)
+        codes_FBK = _flat_codes(self._latent(), self.tensor.type)
         scales_FB = (self._grid.scales_FB * (1 + self.gain_FB)).half().float()
         return dataclasses.replace(self.tensor, codes=codes_FBK.flatten(1).to(torch.int8), scales=scales_FB)
 
@@ -172,7 +172,7 @@ def _start(tensor: QuantizedTensor, grid: Grid, w_FD: Tensor) -> tuple[Tensor, T
     nearby_FBK = (scaled_FBK - codes_FBK).clamp(-_IN_CELL * width_FBK, _IN_CELL * width_FBK)
     inside_FBK = codes_FBK + nearby_FBK
     start_FBK = torch.where(_flat_codes(inside_FBK, tensor.type) == codes_FBK, inside_FBK, codes_FBK)
-    is_free_FBK = w_FBK != 0 if not tensor.type.has_min else torch.ones_like(w_FBK, dtype=torch.bool)
+    is_free_FBK = (w_FBK != 0) | (not tensor.type.holds_zero)
     return torch.where(is_free_FBK, start_FBK, codes_FBK), width_FBK * is_free_FBK
 
 

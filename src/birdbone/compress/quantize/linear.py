@@ -30,8 +30,8 @@ def quantize_linear(
 ) -> QuantizedTensor:
     """Return the weight of a linear (or of a head) as codes on the grid of a block type; it is not changed.
 
-    A weight that the mask drops gets code 0, which is zero. A type with mins need not have zero on its grid: there a
-    dropped weight is a zero like any other value, and goes where the error is least.
+    A weight that the mask drops gets code 0, which is zero. A type with mins, or with uneven steps, need not have zero
+    on its grid: there a dropped weight is a zero like any other value, and goes where the error is least.
     Q8_0 is always rounded to nearest: its error is below what a perplexity can show.
 
     Raises:
@@ -49,8 +49,8 @@ def quantize_linear(
         case "importance":
             return round_to_grid(survivors_FD, fit_grid(survivors_FD, statistics.mean_square_D, kind))
         case "feedback" | "descent":
-            held_FD = None if kind.has_min else mask_FD
-            source_FD = survivors_FD if kind.has_min else w_FD
+            held_FD = mask_FD if kind.holds_zero else None
+            source_FD = w_FD if kind.holds_zero else survivors_FD
             return _feed_back(source_FD, statistics.gram_DD, kind=kind, mask_FD=held_FD, config=config)
         case _:
             assert_never(config.kind)

@@ -78,6 +78,11 @@ class GgufType(IntEnum):
         return (0, num_codes - 1) if self.has_min else (-num_codes // 2, num_codes // 2 - 1)
 
     @property
+    def holds_zero(self) -> bool:
+        """Whether code 0 is among the codes of a block and stands for exactly 0."""
+        return self.is_quantized and not self.has_min and not self.code_values
+
+    @property
     def code_values(self) -> tuple[int, ...]:
         """The only codes that a type with uneven steps has, in rising order; empty for a type with even steps."""
         return _BLOCK_FORMATS[self.name].values if self.is_quantized else ()
