@@ -4,10 +4,10 @@ Question: with the linears of the starter at no more than 4.6 bits a weight, how
 rise over dense? The bar is 3 %. Is it below that of ggml's quantizer with the same imatrix, the same type for every
 tensor, and so the same bytes? KL divergence from dense and the share of same first tokens are reported beside it.
 Method: an allocation of types under the target (`AllocationConfig`), then `descent` rounding with searched scales;
-statistics of the first windows of `--calibration`, judged on the first windows of `--text`, in float32, all arms on the
-same windows. The embedding, which is the head too, stays dense in every arm. Intervals are paired over windows.
-The starter was dequantised from a file of Q4_1 blocks: its linears lie on that grid, and Q4_1 keeps them exactly. At 4.6
-bits Q4_1 (5 bits) can hold only a few of them, but any claim might still be an artefact of the grid. So all is done
+statistics of the first windows of `--calibration`, judged on the first windows of `--text`, in float32, all arms on
+the same windows. The embedding, which is the head too, stays dense in every arm. Intervals are paired over windows.
+The starter was dequantised from a file of Q4_1 blocks: its linears lie on that grid, and Q4_1 keeps them exactly. At
+4.6 bits Q4_1 (5 bits) can hold only a few of them, but any claim might still be an artefact of the grid. So all is done
 twice: on the weights as they are, and moved off the grid by up to a quarter of a step, uniformly at random; there,
 "dense" is the moved model.
 Peer: `ggml_quantize_chunk` of the llama.cpp in the `xllamacpp` wheel, with the mean squares of the inputs as imatrix.
@@ -112,7 +112,9 @@ def _measure(settings: argparse.Namespace, *, noise: float) -> dict[str, Any]:
     peer = _ggml_weights(loaded, statistics, chosen.types)
     assert chosen.allocation is not None
     assert chosen.calibration is not None
-    num_weights = sum(slot.out_features * slot.in_features for layer in loaded.architecture.layers for slot in layer.linears)
+    num_weights = sum(
+        slot.out_features * slot.in_features for layer in loaded.architecture.layers for slot in layer.linears
+    )
     return {
         **_judge(loaded, {"ours": ours, "ggml": peer}, test_NT, seed=settings.seed),
         **seconds,

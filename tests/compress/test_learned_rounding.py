@@ -34,15 +34,21 @@ def learn(
     )
 
 
-@pytest.mark.parametrize("kind", ["q4_0", "iq4_nl", "q4_1"])
-def test_it_lowers_the_error_of_the_blocks_and_the_perplexity(kind: str, tiny_model: LoadedModel, dense: Dense) -> None:
+def divergence(model: LoadedModel, dense: Dense) -> float:
+    with torch.no_grad():
+        log_q, log_p = (each.model(input_ids=dense.heldout_NT).logits.log_softmax(-1) for each in (model, dense.loaded))
+    return float((log_p.exp() * (log_p - log_q)).sum(-1).mean())
+
+
+@pytest.mark.parametrize("kind", ["iq4_nl", "q4_1"])
+def test_it_brings_blocks_and_predictions_nearer_to_dense(kind: str, tiny_model: LoadedModel, dense: Dense) -> None:
     before = rounded(dense, kind)
     start = learn(tiny_model, dense, before, steps=0)
-    perplexity = dense.perplexity(tiny_model.model)
-    found = learn(tiny_model, dense, before, steps=24)
+    was_apart = divergence(tiny_model, dense)
+    found = learn(tiny_model, dense, before, steps=12)
     assert all(after <= was for was, after in zip(found.errors_before, found.errors_after, strict=True))
     assert sum(found.errors_after) < sum(start.errors_after)
-    assert dense.perplexity(tiny_model.model) < perplexity
+    assert divergence(tiny_model, dense) < was_apart
     for name, tensor in found.quantized.items():
         encode_blocks(tensor.type, codes_FD=tensor.codes, scales_FG=tensor.scales, mins_FG=tensor.mins)
         assert torch.equal(tiny_model.model.get_parameter(name), tensor.dequantize())

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import birdbone
+from birdbone.cli.compress import compress
 from birdbone.cli.edge import VERBOSE, Door, prepare_process
 from birdbone.cli.evaluate import evaluate
 from birdbone.cli.housekeeping import clean, config, init, validate
@@ -39,6 +40,7 @@ _COMMANDS = (
 )
 for _command in _COMMANDS:
     app.command()(_command)
+app.add_typer(late(compress), name="compress")
 app.add_typer(late(evaluate), name="eval")
 app.add_typer(late(vault), name="vault")
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from birdbone.cli.compress.quantize import quantize
+
 compress = typer.Typer(
     help="Make a model lighter: see what carries its load, shed what does not, and give the rest the bits it needs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+compress.command()(quantize)

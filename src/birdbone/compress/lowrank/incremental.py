@@ -64,8 +64,9 @@ def extend_svd(found: StreamedSvd, part_FC: Float[Tensor, "F C"], *, max_rank: i
     bottom = torch.cat((weights_PC.new_zeros(len(weights_PC), rank), weights_PC), dim=1)
     small_left, values, small_right = torch.linalg.svd(torch.cat((top, bottom)), full_matrices=False)
     left = torch.cat((found.left_FR, new_FP), dim=1) @ small_left
-    padded = torch.block_diag(found.right_DR, torch.eye(num_new, dtype=torch.float64))
-    return _cut(left, values, padded @ small_right.T, max_rank)
+    right = small_right.T  # the old columns are mixed by its first rows, each new one is a row of its own
+    right = torch.cat((found.right_DR @ right[:rank], right[rank : rank + num_new]))
+    return _cut(left, values, right, max_rank)
 
 
 def _cut(left_FR: Tensor, values_R: Tensor, right_DR: Tensor, max_rank: int) -> StreamedSvd:

@@ -4,6 +4,7 @@ from birdbone.compress.quantize.allocation import Allocation, TypeOption, alloca
 from birdbone.compress.quantize.descent import descend, refit_scales
 from birdbone.compress.quantize.feedback import round_with_feedback
 from birdbone.compress.quantize.grids import Grid, fit_grid, round_to_grid
+from birdbone.compress.quantize.job import QuantizedModel, dequantized, quantize_model
 from birdbone.compress.quantize.learned import LearnedRounding, learn_rounding
 from birdbone.compress.quantize.linear import quantize_linear
 from birdbone.compress.quantize.mixed import ChosenTypes, choose_types, estimate_type
@@ -24,11 +25,13 @@ __all__ = [
     "Grid",
     "LearnedRounding",
     "LinearImpact",
+    "QuantizedModel",
     "TypeOption",
     "allocate",
     "calibrate",
     "choose_types",
     "collect_output_sensitivity",
+    "dequantized",
     "descend",
     "estimate_damage",
     "estimate_type",
@@ -37,6 +40,7 @@ __all__ = [
     "measure_damage",
     "output_error",
     "quantize_linear",
+    "quantize_model",
     "refit_scales",
     "relative_output_error",
     "round_ends",
