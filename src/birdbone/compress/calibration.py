@@ -15,6 +15,7 @@ from typing import Literal, assert_never
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedModel
 
 from birdbone.compress.config import CalibrationChoiceConfig
@@ -59,7 +60,7 @@ def most_covering(windows_NT: Int[Tensor, "N T"], *, count: int) -> Int[Tensor, 
     sec. 4: at least 1 - 1/e of the best cover.
     """
     _require(len(windows_NT), count)
-    _, ids_NT = windows_NT.unique(return_inverse=True)
+    _, ids_NT = torch.unique(windows_NT, return_inverse=True)
     holds_NV = torch.zeros(len(windows_NT), int(ids_NT.max()) + 1, dtype=torch.bool).scatter_(1, ids_NT, True)
     left_N, open_V = torch.ones(len(windows_NT), dtype=torch.bool), torch.ones(holds_NV.shape[1], dtype=torch.bool)
     for _ in range(count):
@@ -110,7 +111,7 @@ def window_features(
             hidden_TE = body(input_ids=window_T[None], use_cache=False).last_hidden_state[0]
         means.append(hidden_TE.float().mean(dim=0))
     centred_NE = torch.stack(means) - torch.stack(means).mean(dim=0)
-    return centred_NE / centred_NE.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return functional.normalize(centred_NE, dim=1)
 
 
 def _gains(holds_NV: Tensor, open_V: Tensor, left_N: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +144,9 @@ def as_json(found: BitsReport) -> dict[str, Any]:
 
 def tables(found: BitsReport) -> Iterator[Table]:
     """Yield the figures with their evidence, then the types."""
-    rows = [(LABELS[each.name], bits_words(each), interval_words(each), each.basis) for each in found.measurements]
+    rows: list[tuple[str, str, str, str]] = [
+        (LABELS[each.name], bits_words(each), interval_words(each), each.basis) for each in found.measurements
+    ]
     rows += [(LABELS[name], f"{NOT_MEASURED}: {reason}", "", "") for name, reason in found.not_measured.items()]
     yield new_table(("figure", "value", "95 % interval", "basis"), rows, title=found.model)
     yield new_table(
@@ -201,13 +203,8 @@ def _measure(
 ) -> tuple[list[Measurement], dict[str, str]]:
     """Return perplexities, their paired ratio and the divergence, and why a figure is absent."""
     nll = {
-        name: token_nll(
-            model, heldout_NT, batch_size=1, progress=lambda done, total, what=what: tell(what, done, total)
-        )  # type: ignore[misc]
-        for name, model, what in (
-            ("dense_perplexity", dense, "perplexity, dense"),
-            ("perplexity", candidate, "perplexity"),
-        )
+        "dense_perplexity": token_nll(dense, heldout_NT, batch_size=1, progress=_part(tell, "perplexity, dense")),
+        "perplexity": token_nll(candidate, heldout_NT, batch_size=1, progress=_part(tell, "perplexity")),
     }
     figures = [
         perplexity_from_nll(each, generator=np.random.default_rng(_SEED)).measurement(artefact=artefact, name=name)
@@ -224,7 +221,7 @@ def _measure(
         model_logits(candidate),
         heldout_NT,
         generator=np.random.default_rng(_SEED),
-        progress=lambda done, total: tell("divergence from dense", done, total),
+        progress=_part(tell, "divergence from dense"),
     )
     return [*figures, *apart.measurements(artefact=artefact)], absent
 
@@ -274,6 +271,10 @@ def _expected(quantized: QuantizedModel, *, artefact: str) -> Iterator[Measureme
             artefact=artefact,
             sample_size=calibration.num_measured,
         )
+
+
+def _part(tell: Tell, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: tell(what, done, total)
 
 
 @contextmanager

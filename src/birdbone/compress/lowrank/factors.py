@@ -89,7 +89,9 @@ def factorise(
     """
     gram_DD = gram_DD.float()
     seen = weighted_svd(w_FD, gram_DD, config=config, sensitivity_F=sensitivity_F)
-    rank = choose_rank(seen.values_R, tuple(w_FD.shape), config=config.rank, has_damage=config.kind == "fisher")
+    rank = choose_rank(
+        seen.values_R, (w_FD.shape[0], w_FD.shape[1]), config=config.rank, has_damage=config.kind == "fisher"
+    )
     if config.kind == "nonnegative":
         left_FR, right_RD = split_signs(w_FD, rank=max(2, rank))
         return Factors(left_FR=left_FR, right_RD=right_RD)

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from birdbone.compress.quantize.feedback import damp
-from birdbone.compress.quantize.grids import Grid
+from birdbone.compress.quantize.grids import ColumnRounder, Grid
 from birdbone.models.gguf import BLOCK_SIZE, QuantizedTensor
 
 _MAX_NUMBERS = 1 << 24
@@ -109,28 +109,32 @@ def _sweep_codes(tensor: QuantizedTensor, w_FD: Tensor, gram_DD: Tensor, mask_FD
     """Give each weight the best code with all others held, input by input."""
     grid, codes_FD, values_FD = Grid.of(tensor), tensor.codes.float(), tensor.dequantize()
     pull_FD = (w_FD - values_FD) @ gram_DD
-    for block in range(w_FD.shape[1] // BLOCK_SIZE):
-        span = slice(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE)
-        held_FK = None if mask_FD is None or not grid.type.holds_zero else mask_FD[:, span]
-        before_FK = values_FD[:, span].clone()
-        _sweep_block(codes_FD[:, span], values_FD[:, span], pull_FD[:, span].clone(), gram_DD[span, span],
-                     grid=grid.at(block), mask_FK=held_FK)  # fmt: skip
-        pull_FD -= (values_FD[:, span] - before_FK) @ gram_DD[span]
+    held_FD = mask_FD if grid.type.holds_zero else None
+    for start in range(0, w_FD.shape[1], BLOCK_SIZE):
+        span = slice(start, start + BLOCK_SIZE)
+        columns = grid.of_columns(torch.arange(start, start + BLOCK_SIZE))
+        held_FK = None if held_FD is None else held_FD[:, span]
+        codes_FD[:, span], change_FK = _sweep_block(
+            values_FD[:, span], pull_FD[:, span], gram_DD[span, span], columns=columns, mask_FK=held_FK
+        )
+        pull_FD.addmm_(change_FK, gram_DD[span], alpha=-1)
     return dataclasses.replace(tensor, codes=codes_FD.to(torch.int8))
 
 
 def _sweep_block(
-    codes_FK: Tensor, values_FK: Tensor, pull_FK: Tensor, gram_KK: Tensor, *, grid: Grid, mask_FK: Tensor | None
-) -> None:
-    """Change codes and values of one block in place; `pull_FK` is (w - value) H and follows along."""
-    for column in range(BLOCK_SIZE):
-        best_F = values_FK[:, column] + pull_FK[:, column] / gram_KK[column, column]
-        codes_F11 = grid.codes(best_F[:, None, None])
-        if mask_FK is not None:
-            codes_F11 = codes_F11 * mask_FK[:, column, None, None]
-        new_F = grid.values(codes_F11)[:, 0, 0]
-        pull_FK[:, column + 1 :] -= (new_F - values_FK[:, column])[:, None] * gram_KK[column, column + 1 :]
-        codes_FK[:, column], values_FK[:, column] = codes_F11[:, 0, 0], new_F
+    values_FK: Tensor, pull_FK: Tensor, gram_KK: Tensor, *, columns: Grid, mask_FK: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the block's new codes, and how much each weight's value changes; `pull_FK` is (w - value) H."""
+    values_KF, pull_KF, round_column = values_FK.T.contiguous(), pull_FK.T.contiguous(), ColumnRounder(columns)
+    mask_KF = None if mask_FK is None else mask_FK.T.contiguous()
+    codes_KF, changes_KF = torch.empty_like(values_KF), torch.empty_like(values_KF)
+    for column in range(len(values_KF)):
+        best_F = values_KF[column] + pull_KF[column] / gram_KK[column, column]
+        mask_F = None if mask_KF is None else mask_KF[column]
+        codes_KF[column], new_F = round_column(column, best_F, mask_F)
+        torch.sub(new_F, values_KF[column], out=changes_KF[column])
+        pull_KF[column + 1 :].addr_(gram_KK[column, column + 1 :], changes_KF[column], alpha=-1)
+    return codes_KF.T, changes_KF.T
 
 
 def _choose_rows(is_first_F: Tensor, first: QuantizedTensor, second: QuantizedTensor) -> QuantizedTensor:

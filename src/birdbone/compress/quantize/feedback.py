@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from birdbone.compress.errors import SingularGramError
-from birdbone.compress.quantize.grids import Grid, candidate_grids, fit_grid, stack_grids
+from birdbone.compress.quantize.grids import ColumnRounder, Grid, candidate_grids, fit_grid, stack_grids
 from birdbone.models.gguf import BLOCK_SIZE, GgufType, QuantizedTensor
 
 Order = Literal["stored", "loudest_first"]
@@ -129,17 +129,16 @@ def _spread(grid: Grid) -> Grid:
 
 
 def _round_block(w_FK: Tensor, columns: Grid, factor: _Factor, survives_FK: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Round the inputs of one block in order, each on its own grid. Changes `w_FK`. Returns codes and errors."""
-    codes_FK, errors_FK = torch.empty_like(w_FK), torch.empty_like(w_FK)
-    for column in range(w_FK.shape[1]):
-        grid = columns.at(column)
-        codes_F11 = grid.codes(w_FK[:, column, None, None])
-        if survives_FK is not None:
-            codes_F11 = codes_F11 * survives_FK[:, column, None, None]
-        error_F = w_FK[:, column] - grid.values(codes_F11)[:, 0, 0]
-        w_FK[:, column + 1 :] -= error_F[:, None] * factor.upper_DD[column, column + 1 :]
-        codes_FK[:, column], errors_FK[:, column] = codes_F11[:, 0, 0], error_F
-    return codes_FK, errors_FK
+    """Round the inputs of one block in order, each on its own grid. Returns codes and errors; `w_FK` is not changed."""
+    w_KF, round_column = w_FK.T.contiguous(), ColumnRounder(columns)
+    survives_KF = None if survives_FK is None else survives_FK.T.contiguous()
+    codes_KF, errors_KF = torch.empty_like(w_KF), torch.empty_like(w_KF)
+    for column in range(len(w_KF)):
+        survives_F = None if survives_KF is None else survives_KF[column]
+        codes_KF[column], values_F = round_column(column, w_KF[column], survives_F)
+        torch.sub(w_KF[column], values_F, out=errors_KF[column])
+        w_KF[column + 1 :].addr_(factor.upper_DD[column, column + 1 :], errors_KF[column], alpha=-1)
+    return codes_KF.T, errors_KF.T
 
 
 def _join(blocks: list[QuantizedTensor]) -> QuantizedTensor:

@@ -41,11 +41,6 @@ class Grid:
         mins_FB = torch.zeros_like(scales_FB) if tensor.mins is None else tensor.mins.float()
         return cls(type=tensor.type, scales_FB=scales_FB, mins_FB=mins_FB)
 
-    def at(self, block: int) -> Grid:
-        """Return the grid of one block alone."""
-        span = slice(block, block + 1)
-        return Grid(type=self.type, scales_FB=self.scales_FB[:, span], mins_FB=self.mins_FB[:, span])
-
     def of_columns(self, column_D: Int[Tensor, " D"]) -> Grid:
         """Return a grid with one block for each named column, that of the block that the column lies in."""
         blocks_D = column_D // BLOCK_SIZE
@@ -68,6 +63,31 @@ class Grid:
         mins = self.mins_FB if self.type.has_min else None
         codes_FD = codes_FBK.flatten(1).to(torch.int8)
         return QuantizedTensor(type=self.type, codes=codes_FD, scales=self.scales_FB, mins=mins)
+
+
+class ColumnRounder:
+    """Rounds the weights of one column at a time, each column on its own block of a grid.
+
+    Column by column is how feedback and descent must go, so what a grid needs for it is laid out once, with the weights
+    of a column side by side in memory.
+    """
+
+    def __init__(self, columns: Grid) -> None:
+        self._type = columns.type
+        self._scales_KF = columns.scales_FB.T.contiguous()
+        self._mins_KF = columns.mins_FB.T.contiguous()
+        self._inverse_KF = torch.where(self._scales_KF == 0, 0.0, 1.0 / self._scales_KF)
+
+    def __call__(self, column: int, w_F: Float[Tensor, " F"], survives_F: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the codes nearest to the weights of a column, 0 for what does not survive, and what they stand for."""
+        scaled_F = (w_F - self._mins_KF[column]) * self._inverse_KF[column]
+        if self._type.code_values:
+            codes_F = nearest_value(scaled_F, self._type.code_values)
+        else:
+            codes_F = scaled_F.round_().clamp_(*self._type.code_range)
+        if survives_F is not None:
+            codes_F = codes_F * survives_F
+        return codes_F, codes_F * self._scales_KF[column] + self._mins_KF[column]
 
 
 def stack_grids(grids: Sequence[Grid]) -> Grid:

@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import spearmanr
+from scipy.stats import rankdata  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
@@ -153,8 +154,9 @@ def spread_evenly(paths: Sequence[str], count: int) -> list[str]:
 def _rank_agreement(estimated: Mapping[str, float], measured: Mapping[str, float]) -> float | None:
     if len(measured) < 3:
         return None
-    found = float(spearmanr([estimated[name] for name in measured], list(measured.values())).statistic)
-    return found if math.isfinite(found) else None
+    pairs = np.array([(estimated[name], found) for name, found in measured.items()])
+    agreement = float(np.corrcoef(rankdata(pairs, axis=0), rowvar=False)[0, 1])
+    return agreement if math.isfinite(agreement) else None
 
 
 @contextmanager
@@ -184,9 +186,10 @@ def _watch(model: PreTrainedModel, path: str, sums: dict[str, Tensor]) -> Remova
         sums[path] = sums[path] + power_F if path in sums else power_F
 
     def watch_gradient(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        output.register_hook(add)
+        output.register_hook(add)  # type: ignore[no-untyped-call]
 
-    return model.get_submodule(path).register_forward_hook(watch_gradient)
+    linear: nn.Module = model.get_submodule(path)
+    return linear.register_forward_hook(watch_gradient)
 
 
 @contextmanager

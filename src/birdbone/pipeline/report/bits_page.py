@@ -105,7 +105,7 @@ def bits_words(figure: Measurement | None) -> str:
 
 def type_rows(report: BitsReport) -> list[tuple[str, float, int, int, int]]:
     """Return each type with its bits a weight, its linears, weights and bytes, the smallest first."""
-    rows = []
+    rows: list[tuple[str, float, int, int, int]] = []
     for kind in dict.fromkeys(sorted((each.type for each in report.linears), key=_bits_of(report))):
         own = [each for each in report.linears if each.type == kind]
         sums = (len(own), sum(each.num_weights for each in own), sum(each.size_bytes for each in own))
