@@ -35,7 +35,7 @@ import torch
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from birdbone.compress.config import FIRST_TOKEN_SHARE, AllocationConfig, QuantizeFormat, RoundingConfig, StoredType
 from birdbone.compress.quantize import choose_types, round_linears
@@ -55,7 +55,7 @@ Weights = dict[str, Tensor]
 def main() -> None:
     settings = _parse_settings()
     torch.set_num_threads(settings.num_threads)
-    row = {**_provenance(settings)}
+    row = {**provenance(settings, "compress/bench_int4")}
     for name, noise in (("on_grid", 0.0), ("off_grid", settings.noise)):
         if name in settings.bases:
             row |= {f"{name}_{key}": value for key, value in _measure(settings, noise=noise).items()}
@@ -109,7 +109,7 @@ def _measure(settings: argparse.Namespace, *, noise: float) -> dict[str, Any]:
     rounded = round_linears(loaded.model, statistics, types=chosen.types, config=config)
     seconds = {"allocation_cpu_seconds": allocated - begin, "rounding_cpu_seconds": time.process_time() - allocated}
     ours = {name.removesuffix(".weight"): tensor.dequantize() for name, tensor in rounded.items()}
-    peer = _ggml_weights(loaded, statistics, chosen.types)
+    peer = ggml_weights(loaded.model, statistics, chosen.types)
     assert chosen.allocation is not None
     assert chosen.calibration is not None
     num_weights = sum(
@@ -183,14 +183,14 @@ def _load(loaded: LoadedModel, weights: Weights) -> None:
         loaded.model.get_parameter(f"{path}.weight").copy_(weight_FD)
 
 
-def _ggml_weights(
-    loaded: LoadedModel, statistics: Mapping[str, InputStatistics], types: Mapping[str, StoredType]
+def ggml_weights(
+    model: nn.Module, statistics: Mapping[str, InputStatistics], types: Mapping[str, StoredType]
 ) -> Weights:
     """Return every linear as ggml's quantizer stores it, with the mean squares of its inputs as imatrix."""
     quantize_chunk = _ggml_quantizer()
     weights = {}
     for path, kind in types.items():
-        w_FD = loaded.model.get_parameter(f"{path}.weight").detach().float().contiguous()
+        w_FD = model.get_parameter(f"{path}.weight").detach().float().contiguous()
         if kind == "f16":
             weights[path] = w_FD.half().float()
             continue
@@ -231,12 +231,12 @@ def _windows(loaded: LoadedModel, path: Path, count: int, window: int) -> NDArra
     return token_windows((path.read_text(encoding="utf-8"),), encode, window=window, count=count)
 
 
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
+def provenance(settings: argparse.Namespace, name: str) -> dict[str, Any]:
     described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    kept = {name: value for name, value in vars(settings).items() if name != "output"}
-    chosen = {name: value.name if isinstance(value, Path) else value for name, value in kept.items()}
+    kept = {key: value for key, value in vars(settings).items() if key != "output"}
+    chosen = {key: value.name if isinstance(value, Path) else value for key, value in kept.items()}
     return {
-        "bench": "compress/bench_int4",
+        "bench": name,
         "commit": described.stdout.strip(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "settings": chosen,

@@ -43,7 +43,7 @@ def dispatch_linear(
         return known
     kernels, missing = make_kernels(w_FD, factors=factors)
     timings = time_kernels(kernels, x_MD, repeats=repeats, clock=clock)
-    found = decide(timings, missing=dict(missing))
+    found = decide(timings, missing={str(name): reason for name, reason in missing.items()})
     if cache is not None:
         cache.keep(key, found)
     return found
