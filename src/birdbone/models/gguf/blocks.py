@@ -47,6 +47,20 @@ _BLOCK_FORMATS = {
 }
 
 
+# Weights and bytes of a block of the types whose bytes are made whole: `kquants` or ggml itself lays them out.
+_PACKED_FORMATS = {
+    "Q2_K": (256, 84),
+    "Q3_K": (256, 110),
+    "Q4_K": (256, 144),
+    "Q5_K": (256, 176),
+    "Q6_K": (256, 210),
+    "IQ2_S": (256, 82),
+    "IQ3_XXS": (256, 98),
+    "IQ3_S": (256, 110),
+    "IQ4_XS": (256, 136),
+}
+
+
 class GgufType(IntEnum):
     """The tensor types that Birdbone writes, with ggml's own numbers."""
 
@@ -57,17 +71,50 @@ class GgufType(IntEnum):
     Q5_0 = 6
     Q5_1 = 7
     Q8_0 = 8
+    Q2_K = 10
+    Q3_K = 11
+    Q4_K = 12
+    Q5_K = 13
+    Q6_K = 14
+    IQ3_XXS = 18
     IQ4_NL = 20
+    IQ3_S = 21
+    IQ2_S = 22
+    IQ4_XS = 23
 
     @property
     def is_quantized(self) -> bool:
-        """Whether the type stores codes and scales in blocks of 32."""
-        return self.name in _BLOCK_FORMATS
+        """Whether the type stores its weights in blocks."""
+        return self.name in _BLOCK_FORMATS or self.is_packed
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether its blocks have scales of scales or tables (K and IQ types), and so no plain codes."""
+        return self.name in _PACKED_FORMATS
+
+    @property
+    def block_size(self) -> int:
+        """Weights of a block, by which the width of a matrix must divide; 1 for a float type."""
+        return _PACKED_FORMATS[self.name][0] if self.is_packed else BLOCK_SIZE if self.is_quantized else 1
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of a block."""
+        if self.is_packed:
+            return _PACKED_FORMATS[self.name][1]
+        if self.is_quantized:
+            return _BLOCK_FORMATS[self.name].num_bytes
+        return 4 if self is GgufType.F32 else 2
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of a block over its weights, scales included."""
+        return 8 * self.block_bytes / self.block_size
 
     @property
     def has_min(self) -> bool:
-        """Whether a block has a min beside its scale; such a grid need not hold zero."""
-        return self.is_quantized and _BLOCK_FORMATS[self.name].has_min
+        """Whether a block of codes has a min beside its scale; such a grid need not hold zero."""
+        return self.name in _BLOCK_FORMATS and _BLOCK_FORMATS[self.name].has_min
 
     @property
     def code_range(self) -> tuple[int, int]:
@@ -80,19 +127,17 @@ class GgufType(IntEnum):
     @property
     def holds_zero(self) -> bool:
         """Whether code 0 is among the codes of a block and stands for exactly 0."""
-        return self.is_quantized and not self.has_min and not self.code_values
+        return self.name in _BLOCK_FORMATS and not self.has_min and not self.code_values
 
     @property
     def code_values(self) -> tuple[int, ...]:
         """The only codes that a type with uneven steps has, in rising order; empty for a type with even steps."""
-        return _BLOCK_FORMATS[self.name].values if self.is_quantized else ()
+        return _BLOCK_FORMATS[self.name].values if self.name in _BLOCK_FORMATS else ()
 
 
 def size_bytes(kind: GgufType, *, num_weights: int) -> int:
     """Return the bytes that `num_weights` weights take in the file, before alignment."""
-    if kind.is_quantized:
-        return num_weights // BLOCK_SIZE * _BLOCK_FORMATS[kind.name].num_bytes
-    return num_weights * (4 if kind is GgufType.F32 else 2)
+    return num_weights // kind.block_size * kind.block_bytes
 
 
 def encode_blocks(
