@@ -6,6 +6,7 @@ from birdbone.compress.config.importance import ImportanceConfig, MagnitudeConfi
 from birdbone.compress.config.lowrank import FactorConfig, LowRankConfig, RankConfig
 from birdbone.compress.config.quantize import (
     AllocationConfig,
+    BlockType,
     LinearRole,
     QuantizeConfig,
     QuantizeFormat,
@@ -18,6 +19,7 @@ from birdbone.compress.config.waves import ShedConfig, StopLossConfig, WavesConf
 __all__ = [
     "FIRST_TOKEN_SHARE",
     "AllocationConfig",
+    "BlockType",
     "CalibrationChoiceConfig",
     "FactorConfig",
     "HealConfig",

@@ -11,9 +11,15 @@ from birdbone.core import Settings
 LinearRole = Literal["q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "down"]
 """What a linear does in its block, as `birdbone.models` names it; a fused one has a role of its own."""
 
-StoredType = Literal["q4_0", "iq4_nl", "q4_1", "q5_0", "q5_1", "q8_0", "f16"]
-"""A tensor type of GGUF: bits a weight; `_1` adds a min to each block: half a bit more, and zero need not be on it.
-`iq4_nl` has 4 bits in uneven steps, close near zero."""
+BlockType = Literal["q4_0", "iq4_nl", "q4_1", "q5_0", "q5_1", "q8_0", "f16"]
+"""A tensor type whose blocks are 32 wide: bits a weight; `_1` adds a min to each block: half a bit more, and zero need
+not be on it. `iq4_nl` has 4 bits in uneven steps, close near zero."""
+
+SuperBlockType = Literal["q2_k", "q3_k", "iq3_s", "iq4_xs", "q4_k", "q5_k", "q6_k"]
+"""A tensor type whose blocks are 256 wide and whose scales have scales; ggml's own encoder rounds to it."""
+
+StoredType = Literal[BlockType, SuperBlockType]
+"""A tensor type of GGUF."""
 
 _EIGHT_BITS_OR_MORE: frozenset[StoredType] = frozenset({"q8_0", "f16"})
 
@@ -23,8 +29,9 @@ class AllocationConfig(Settings):
 
     bits_per_weight: float = Field(gt=0, le=16)
     """Bits that the linears may take on average, scales and mins included. Never exceeded."""
-    types: tuple[StoredType, ...] = get_args(StoredType)
-    """The types to choose from; one whose blocks do not divide a linear's width is passed over for that linear."""
+    types: tuple[StoredType, ...] = get_args(BlockType)
+    """The types to choose from; one whose blocks do not divide a linear's width is passed over for that linear. Those
+    of 256 are left out unless named: feedback and descent do not reach into them."""
     num_windows: int = Field(default=4, ge=1, le=100_000)
     """Calibration windows behind the sensitivity of each linear's outputs."""
     num_measured: int = Field(default=2, ge=0, le=1000)

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from birdbone.compress.config import FactorConfig
 from birdbone.compress.lowrank.factors import Factors, weighted_svd
 from birdbone.compress.statistics import InputStatistics
-from birdbone.models.gguf import QuantizedTensor
+from birdbone.models.gguf import RoundedTensor
 
 
 def compensate(
@@ -52,7 +52,7 @@ def compensate(
 def compensate_model(
     model: PreTrainedModel,
     statistics: Mapping[str, InputStatistics],
-    quantized: Mapping[str, QuantizedTensor],
+    quantized: Mapping[str, RoundedTensor],
     *,
     rank: int,
     progress: Callable[[int, int], None] = lambda _done, _total: None,

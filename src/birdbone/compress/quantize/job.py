@@ -20,14 +20,14 @@ from birdbone.compress.quantize.mixed import ChosenTypes, Tell, choose_types
 from birdbone.compress.quantize.whole import LinearImpact, round_ends, round_linears, weigh_linears
 from birdbone.compress.statistics import collect_statistics
 from birdbone.models import Architecture
-from birdbone.models.gguf import QuantizedTensor
+from birdbone.models.gguf import RoundedTensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedModel:
     """Codes and scales of every matrix that has them, by the weight's name, and what storing each linear so does."""
 
-    tensors: Mapping[str, QuantizedTensor]
+    tensors: Mapping[str, RoundedTensor]
     chosen: ChosenTypes
     linears: tuple[LinearImpact, ...]
 
@@ -90,12 +90,12 @@ def dequantized(model: PreTrainedModel, quantized: QuantizedModel) -> PreTrained
 def _learn(
     model: PreTrainedModel,
     architecture: Architecture,
-    tensors: Mapping[str, QuantizedTensor],
+    tensors: Mapping[str, RoundedTensor],
     *,
     windows_NT: Tensor,
     config: QuantizeConfig,
     tell: Tell,
-) -> dict[str, QuantizedTensor]:
+) -> dict[str, RoundedTensor]:
     learned = learn_rounding(
         copy.deepcopy(model),
         model,

@@ -28,7 +28,7 @@ from birdbone.compress.errors import NoCalibrationDataError
 from birdbone.compress.quantize.grids import Grid
 from birdbone.compress.streams import Streams, advance, mean_relative_error, open_streams, relative_error
 from birdbone.models import Architecture
-from birdbone.models.gguf import BLOCK_SIZE, GgufType, QuantizedTensor
+from birdbone.models.gguf import BLOCK_SIZE, GgufType, QuantizedTensor, RoundedTensor
 
 _IN_CELL = 0.49
 _MAX_GAIN = 0.1
@@ -39,7 +39,7 @@ _MAX_GAIN = 0.1
 class LearnedRounding:
     """The tensors after learning, and each block's error on unseen windows before and after."""
 
-    quantized: Mapping[str, QuantizedTensor]
+    quantized: Mapping[str, RoundedTensor]
     errors_before: tuple[float, ...]
     errors_after: tuple[float, ...]
 
@@ -49,7 +49,7 @@ def learn_rounding(
     dense: PreTrainedModel,
     architecture: Architecture,
     *,
-    quantized: Mapping[str, QuantizedTensor],
+    quantized: Mapping[str, RoundedTensor],
     weights: Mapping[str, Float[Tensor, "F D"]],
     windows_NT: Int[Tensor, "N T"],
     config: RoundingConfig,
@@ -60,7 +60,8 @@ def learn_rounding(
     Args:
         model: any state of the model; the linears named in `quantized` are set to what their codes say.
         dense: the teacher. Not changed.
-        quantized: by the weight's name; those that are no linear of a block, or have 8 bits, stay as they are.
+        quantized: by the weight's name; those that are no linear of a block, or have 8 bits or blocks of 256,
+            stay as they are.
         weights: what the codes were rounded from, by the same names. A weight of 0 stays 0 on a grid that holds it.
         windows_NT: tokens to learn on and, the last quarter, to decide on; whole batches are used.
         progress: called with blocks done and blocks in all.
@@ -197,11 +198,14 @@ def _flat_codes(latent_FBK: Tensor, kind: GgufType) -> Tensor:
 
 
 def _learn_block(
-    task: _Task, quantized: Mapping[str, QuantizedTensor], weights: Mapping[str, Tensor], config: RoundingConfig
+    task: _Task, quantized: Mapping[str, RoundedTensor], weights: Mapping[str, Tensor], config: RoundingConfig
 ) -> tuple[dict[str, QuantizedTensor], float, float]:
     """Return the block's tensors after learning, which the model then holds, and its error before and after."""
     names = [f"{slot.path}.weight" for slot in task.architecture.layers[task.index].linears]
-    best = {name: quantized[name] for name in names if name in quantized and quantized[name].type != GgufType.Q8_0}
+    held = {name: quantized[name] for name in names if name in quantized}
+    best = {
+        name: each for name, each in held.items() if isinstance(each, QuantizedTensor) and each.type != GgufType.Q8_0
+    }
     before = least = task.unseen_error()
     soft = {name: _SoftTensor(tensor, weights[name]) for name, tensor in best.items()}
     for step in range(config.num_learning_steps if soft else 0):
@@ -228,6 +232,6 @@ def _step(task: _Task, soft: Mapping[str, _SoftTensor], step: int, *, num_steps:
 
 
 @torch.no_grad()
-def _load(model: PreTrainedModel, quantized: Mapping[str, QuantizedTensor]) -> None:
+def _load(model: PreTrainedModel, quantized: Mapping[str, RoundedTensor]) -> None:
     for name, tensor in quantized.items():
         model.get_parameter(name).copy_(tensor.dequantize())

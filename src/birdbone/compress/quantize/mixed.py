@@ -27,7 +27,7 @@ from birdbone.compress.quantize.sensitivity import (
 )
 from birdbone.compress.statistics import InputStatistics
 from birdbone.models import Architecture, LinearSlot
-from birdbone.models.gguf import BLOCK_SIZE, GgufType, size_bytes
+from birdbone.models.gguf import GgufType, size_bytes
 
 _NUM_PROBED_ROWS = 128
 _PLAIN = RoundingConfig(kind="importance")
@@ -123,7 +123,9 @@ def stored_bytes(slot: LinearSlot, kind: StoredType) -> int:
 def _allowed_types(slot: LinearSlot, wanted: QuantizeFormat, config: AllocationConfig) -> tuple[StoredType, ...]:
     pinned = {str(role): kind for role, kind in wanted.by_role.items()}.get(slot.role)
     types = (pinned,) if pinned is not None else config.types
-    fitting = tuple(kind for kind in types if kind == "f16" or slot.in_features % BLOCK_SIZE == 0)
+    fitting = tuple(
+        kind for kind in types if kind == "f16" or slot.in_features % GgufType[kind.upper()].block_size == 0
+    )
     if not fitting:
         raise BlockWidthError(
             f"None of the types {', '.join(types)} can hold {slot.path}, which is {slot.in_features} wide.",

@@ -15,7 +15,8 @@ from birdbone.compress.quantize.mixed import stored_bytes
 from birdbone.compress.quantize.output_error import relative_output_error
 from birdbone.compress.statistics import InputStatistics
 from birdbone.models import Architecture
-from birdbone.models.gguf import GgufType, QuantizedTensor, quantize_tensor
+from birdbone.models.ggml_encoder import encode_tensor
+from birdbone.models.gguf import GgufType, RoundedTensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ def round_linears(
     config: RoundingConfig,
     masks: Mapping[str, Bool[Tensor, "F D"]] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> dict[str, QuantizedTensor]:
+) -> dict[str, RoundedTensor]:
     """Return every linear whose type has blocks on its grid, by the weight's name; the model is not changed.
 
     Args:
@@ -81,7 +82,7 @@ def round_ends(
     *,
     kind: StoredType,
     config: RoundingConfig,
-) -> dict[str, QuantizedTensor]:
+) -> dict[str, RoundedTensor]:
     """Return the head, rounded for what it reads, and the embedding, which is the same tensor where it is tied.
 
     Nothing for a type without blocks.
@@ -96,7 +97,7 @@ def round_ends(
     if architecture.is_embedding_tied:
         return {f"{owner}.weight": head}
     name = f"{architecture.embedding}.weight"
-    return {f"{owner}.weight": head, name: quantize_tensor(model.get_parameter(name).detach(), stored)}
+    return {f"{owner}.weight": head, name: encode_tensor(model.get_parameter(name).detach(), stored)}
 
 
 def weigh_linears(
@@ -105,7 +106,7 @@ def weigh_linears(
     statistics: Mapping[str, InputStatistics],
     *,
     types: Mapping[str, StoredType],
-    rounded: Mapping[str, QuantizedTensor],
+    rounded: Mapping[str, RoundedTensor],
 ) -> tuple[LinearImpact, ...]:
     """Return bytes and output error of every linear, in the order in which they run.
 

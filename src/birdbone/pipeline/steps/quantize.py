@@ -17,7 +17,7 @@ from birdbone.compress.quantize import (
     weigh_linears,
 )
 from birdbone.models import LoadedModel
-from birdbone.models.gguf import GgufType, QuantizedTensor
+from birdbone.models.gguf import GgufType, PackedTensor, QuantizedTensor, RoundedTensor
 from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import QuantizeStep
@@ -25,7 +25,7 @@ from birdbone.pipeline.steps.activations import take_statistics
 from birdbone.pipeline.steps.good_states import candidates, num_rejected
 from birdbone.pipeline.steps.materials import keep_tensors, take_array, take_model, take_tensors
 
-_CODES, _SCALES, _MINS = ".codes", ".scales", ".mins"
+_CODES, _SCALES, _MINS, _BYTES = ".codes", ".scales", ".mins", ".bytes"
 
 
 def run(context: StepContext, settings: QuantizeStep) -> StepResult:
@@ -78,11 +78,11 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
 def _learn(
     context: StepContext,
     loaded: LoadedModel,
-    quantized: Mapping[str, QuantizedTensor],
+    quantized: Mapping[str, RoundedTensor],
     *,
     windows_NT: Tensor,
     config: RoundingConfig,
-) -> dict[str, QuantizedTensor]:
+) -> dict[str, RoundedTensor]:
     """Return the tensors as learning left them, where the settings ask for it; the model is as it was afterwards."""
     if config.num_learning_steps == 0:
         return dict(quantized)
@@ -114,30 +114,35 @@ def _allocation_notes(chosen: ChosenTypes) -> dict[str, Any]:
     }
 
 
-def flatten(quantized: dict[str, QuantizedTensor]) -> dict[str, Any]:
-    """Return codes, scales and mins as plain tensors to be stored; the type is in the name."""
-    tensors = {}
+def flatten(quantized: Mapping[str, RoundedTensor]) -> dict[str, Any]:
+    """Return codes, scales and mins, or packed bytes, as plain tensors to be stored; the type is in the name."""
+    tensors: dict[str, Any] = {}
     for name, tensor in quantized.items():
-        tensors[f"{name}.{tensor.type.name}{_CODES}"] = tensor.codes
-        tensors[f"{name}.{tensor.type.name}{_SCALES}"] = tensor.scales
+        stem = f"{name}.{tensor.type.name}"
+        if isinstance(tensor, PackedTensor):
+            tensors[stem + _BYTES] = tensor.data_FN
+            continue
+        tensors |= {stem + _CODES: tensor.codes, stem + _SCALES: tensor.scales}
         if tensor.mins is not None:
-            tensors[f"{name}.{tensor.type.name}{_MINS}"] = tensor.mins
+            tensors[stem + _MINS] = tensor.mins
     return tensors
 
 
-def unflatten(tensors: dict[str, Any]) -> dict[str, QuantizedTensor]:
+def unflatten(tensors: dict[str, Any]) -> dict[str, RoundedTensor]:
     """Return what `flatten` was given; plain tensors that stand beside it are left out (see `plain_tensors`)."""
-    found = {}
-    for key, codes in tensors.items():
-        if key.endswith(_CODES):
-            stem = key.removesuffix(_CODES)
-            name, _, kind = stem.rpartition(".")
+    found: dict[str, RoundedTensor] = {}
+    for key, values in tensors.items():
+        stem, _, part = key.rpartition(".")
+        name, _, kind = stem.rpartition(".")
+        if f".{part}" == _BYTES:
+            found[name] = PackedTensor(type=GgufType[kind], data_FN=values)
+        elif f".{part}" == _CODES:
             found[name] = QuantizedTensor(
-                type=GgufType[kind], codes=codes, scales=tensors[stem + _SCALES], mins=tensors.get(stem + _MINS)
+                type=GgufType[kind], codes=values, scales=tensors[stem + _SCALES], mins=tensors.get(stem + _MINS)
             )
     return found
 
 
 def plain_tensors(tensors: dict[str, Any]) -> dict[str, Any]:
     """Return the float tensors that a correction stored beside the codes."""
-    return {key: value for key, value in tensors.items() if not key.endswith((_CODES, _SCALES, _MINS))}
+    return {key: value for key, value in tensors.items() if not key.endswith((_CODES, _SCALES, _MINS, _BYTES))}
