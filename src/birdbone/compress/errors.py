@@ -28,7 +28,11 @@ BirdboneError
     ├── UnknownClusterError       compress.unknown_cluster
     ├── BadClusterFileError       compress.bad_cluster_file
     ├── TargetOutOfReachError     compress.target_out_of_reach
-    └── OtherHistoryError         compress.other_history
+    ├── OtherHistoryError         compress.other_history
+    ├── BitsBudgetError           compress.bits_budget
+    ├── RankError                 compress.rank
+    ├── NegativeWeightError       compress.negative_weight
+    └── TooFewWindowsError        compress.too_few_windows
 ```
 """
 
@@ -231,3 +235,31 @@ class OtherHistoryError(CompressError):
     code = "compress.other_history"
     kind: ErrorKind = "conflict"
     hint = "Name another file with `--history`, or go on with the settings that it was begun with."
+
+
+class BitsBudgetError(CompressError):
+    """The smallest types that may be chosen take more than the target allows."""
+
+    code = "compress.bits_budget"
+    hint = "Raise the bits per weight, or allow smaller types."
+
+
+class RankError(CompressError):
+    """A rank that the matrix, or the bytes allowed, cannot have."""
+
+    code = "compress.rank"
+    hint = "Ask for a rank between 1 and the smaller side of the matrix."
+
+
+class NegativeWeightError(CompressError):
+    """A factorization for weights of one sign met a weight of the other."""
+
+    code = "compress.negative_weight"
+    hint = "Take `split_signs`, which factorises the positive and the negative part apart."
+
+
+class TooFewWindowsError(CompressError):
+    """More windows were asked for than there are."""
+
+    code = "compress.too_few_windows"
+    hint = "Ask for fewer windows, or give more text."

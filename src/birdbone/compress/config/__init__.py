@@ -1,6 +1,7 @@
 """Settings of the craft, a file an idea. Free of torch: a recipe is checked whole before anything heavy is loaded."""
 
 from birdbone.compress.config.analysis import AnalysisConfig
+from birdbone.compress.config.calibration import CalibrationChoiceConfig
 from birdbone.compress.config.clusters import (
     AgglomerativeConfig,
     ClusterConfig,
@@ -29,7 +30,7 @@ from birdbone.compress.config.importance import (
     RiaConfig,
     WandaConfig,
 )
-from birdbone.compress.config.lowrank import LowRankConfig
+from birdbone.compress.config.lowrank import FactorConfig, LowRankConfig, RankConfig
 from birdbone.compress.config.masks import EvenBudget, LossBudget, MaskConfig, ZeroPattern
 from birdbone.compress.config.quantize import LinearRole, QuantizeConfig, QuantizeFormat, RoundingConfig, StoredType
 from birdbone.compress.config.shedding import (
@@ -58,6 +59,7 @@ __all__ = [
     "AnalysisConfig",
     "Balance",
     "BlockPattern",
+    "CalibrationChoiceConfig",
     "ClusterConfig",
     "ClusterMethod",
     "ClusterScope",
@@ -65,6 +67,7 @@ __all__ = [
     "DamageConfig",
     "EmergencyConfig",
     "EvenBudget",
+    "FactorConfig",
     "FeatureBlock",
     "FeatureConfig",
     "FisherConfig",
@@ -90,6 +93,7 @@ __all__ = [
     "PrunerZeroConfig",
     "QuantizeConfig",
     "QuantizeFormat",
+    "RankConfig",
     "RefitConfig",
     "RegrowConfig",
     "RiaConfig",
