@@ -32,7 +32,15 @@ from birdbone.compress.config.importance import (
 )
 from birdbone.compress.config.lowrank import FactorConfig, LowRankConfig, RankConfig
 from birdbone.compress.config.masks import EvenBudget, LossBudget, MaskConfig, ZeroPattern
-from birdbone.compress.config.quantize import LinearRole, QuantizeConfig, QuantizeFormat, RoundingConfig, StoredType
+from birdbone.compress.config.quantize import (
+    AllocationConfig,
+    BlockType,
+    LinearRole,
+    QuantizeConfig,
+    QuantizeFormat,
+    RoundingConfig,
+    StoredType,
+)
 from birdbone.compress.config.shedding import (
     AdaptivePattern,
     BlockPattern,
@@ -56,9 +64,11 @@ __all__ = [
     "AdaptiveControl",
     "AdaptivePattern",
     "AgglomerativeConfig",
+    "AllocationConfig",
     "AnalysisConfig",
     "Balance",
     "BlockPattern",
+    "BlockType",
     "CalibrationChoiceConfig",
     "ClusterConfig",
     "ClusterMethod",
