@@ -6,7 +6,7 @@ second on the starter model. Method: `prune_blocks` with its defaults, the budge
 choice; the peers take our place as the solver in the same walk through the model, on the same windows, with every
 linear at the same sparsity, as they were published. Calibration on windows of WikiText-2's validation text spread over
 it, perplexity on the first windows of its test text. CPU-seconds of the solver alone, summed over a layer: moments and
-forward passes are the same for all. Peers: SparseGPT and Wanda, written from their papers (`sparse_peers.py`).
+forward passes are the same for all. Peers: SparseGPT, written from its paper (`sparse_peers.py`), and Wanda.
 
 Run: `python benchmarks/compress/bench_masks.py --text FOLDER [--patterns 0.5 0.6 2:4] [--output PATH]` with
 WikiText-2's `valid.txt` and `test.txt` in the folder. Prints one JSON row.
@@ -26,18 +26,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sparse_peers import sparsegpt, wanda
+from sparse_peers import sparsegpt
 from torch import Tensor
 
 from birdbone.compress.budget import spread_sparsity
 from birdbone.compress.config import EvenBudget, LossBudget, MaskConfig, NOfMPattern, UnstructuredPattern
-from birdbone.compress.masks.blocks import Solve, Solved, prune_blocks, solve_group
+from birdbone.compress.masks.blocks import Solve, Solved, drop_only, prune_blocks, solve_group
 from birdbone.core import digest_json
 from birdbone.evaluate.perplexity import token_nll
 from birdbone.models import LoadedModel, load_model
 from birdbone.watch import describe_hardware
 
-PEERS: dict[str, Solve] = {"wanda": wanda, "sparsegpt": sparsegpt}
+PEERS: dict[str, Solve] = {"wanda": drop_only, "sparsegpt": sparsegpt}
 
 
 class Timed:

@@ -1,7 +1,4 @@
-"""Two published one-shot pruners as they are written down, to be run beside ours on the same inputs.
-
-Shapes: F out_features, D in_features. Both leave the exact mean of x xᵀ as it is handed in, damped by 1 %.
-"""
+"""SparseGPT as it is written down, to be run beside ours on the same inputs. Shapes: F out_features, D in_features."""
 
 from __future__ import annotations
 
@@ -15,12 +12,6 @@ from birdbone.compress.masks.blocks import Solved
 from birdbone.compress.refit import Project
 
 _BLOCK = 128
-
-
-def wanda(weights: Mapping[str, Tensor], gram_DD: Tensor, projects: Mapping[str, Project], _: MaskConfig) -> Solved:
-    """Drop by |w| times the input's root mean square, within each row (Sun et al. 2023, arXiv:2306.11695, eq. 1)."""
-    power_D = gram_DD.diagonal().sqrt()
-    return {path: w_FD * projects[path](w_FD.abs() * power_D) for path, w_FD in weights.items()}
 
 
 def sparsegpt(

@@ -16,22 +16,25 @@ from torch import Tensor
 from birdbone.cli.compress.plating import Sample, windows_of
 from birdbone.cli.errors import UsageError
 from birdbone.cli.evaluate.bars import question_bar
+from birdbone.compress.budget import spread_sparsity
 from birdbone.compress.config import (
-    FIRST_TOKEN_SHARE,
+    EvenBudget,
+    LossBudget,
+    MaskConfig,
     ProtectConfig,
     ShedPattern,
     StructuralKind,
+    ZeroPattern,
 )
 from birdbone.compress.errors import BadArchiveError
 from birdbone.compress.growth import build_dependency_graph, match_structures
+from birdbone.compress.masks import drop_only, prune_blocks
 from birdbone.compress.shedding.archive import Archive, from_archive, to_archive
 from birdbone.compress.shedding.choosing import Choice
 from birdbone.compress.shedding.cutting import cut_model
 from birdbone.compress.shedding.effect import CutEffect, weigh_graph, weigh_structures
-from birdbone.compress.shedding.masking import ZeroPattern, is_zeros, put_zeros, require_all_fit
 from birdbone.compress.shedding.planning import plan_cut
 from birdbone.compress.shedding.restoring import restore_structures
-from birdbone.compress.statistics import collect_statistics
 from birdbone.core import write_json
 from birdbone.evaluate.perplexity import token_nll
 from birdbone.models import LoadedModel, describe_architecture, load_model, save_model
@@ -100,7 +103,9 @@ def shed(
     with question_bar("shedding") as tell:
         progress: Progress = tell if tell is not None else lambda _done, _total: None
         work = _Work(loaded=loaded, windows_NT=windows_NT, judged_NT=judged_NT, refits=refits, progress=progress)
-        found = work.zero(wanted.pattern) if is_zeros(wanted.pattern) else work.cut(wanted, is_dry=is_dry)
+        found = (
+            work.zero(wanted.pattern) if isinstance(wanted.pattern, ZeroPattern) else work.cut(wanted, is_dry=is_dry)
+        )
     if out is not None and not is_dry:
         _write(loaded, found.archive, out)
         return replace(found.told, out=out)
@@ -147,16 +152,21 @@ class _Work:
     def zero(self, pattern: ZeroPattern) -> _Found:
         """Put zeros on every linear; sizes stay."""
         model, architecture = self.loaded.model, self.loaded.architecture
-        require_all_fit(model, architecture, pattern)
         before, weights = self._perplexity(), weigh_graph(build_dependency_graph(architecture))
-        statistics = collect_statistics(
-            model, architecture, self.windows_NT, first_token_share=FIRST_TOKEN_SHARE, progress=self.progress
+        config = MaskConfig(pattern=pattern, budget=LossBudget() if self.refits else EvenBudget())
+        shares = spread_sparsity(model, architecture, self.windows_NT, config, progress=self.progress)
+        report = prune_blocks(
+            model,
+            architecture,
+            self.windows_NT,
+            config,
+            sparsities=shares,
+            solve=None if self.refits else drop_only,
+            progress=self.progress,
         )
-        masks = put_zeros(model, architecture, statistics, pattern, refits=self.refits, progress=self.progress)
         effect = CutEffect(before=weights, after=weights, perplexity_before=before, perplexity_after=self._perplexity())
-        kept, total = sum(int(mask.sum()) for mask in masks.values()), sum(mask.numel() for mask in masks.values())
         told = Told(
-            model=self.loaded.name, pattern=pattern, structures=(), effect=effect, sparsity=1 - kept / total, out=None
+            model=self.loaded.name, pattern=pattern, structures=(), effect=effect, sparsity=report.sparsity, out=None
         )
         return _Found(told=told, archive=None)
 

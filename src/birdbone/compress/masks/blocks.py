@@ -27,6 +27,7 @@ from birdbone.compress.errors import (
     NonFiniteStatisticsError,
     SilentInputError,
 )
+from birdbone.compress.importance import wanda_scores
 from birdbone.compress.masks.patterns import projection
 from birdbone.compress.refit import Project, choose_survivors, prepare_gram, refit_survivors
 from birdbone.compress.shedding.zeros import require_blocks_fit, require_n_of_m_fits
@@ -184,6 +185,13 @@ def solve_group(
     )
     rows = torch.split(solved_FD, [len(w_FD) for w_FD in weights.values()])
     return dict(zip(weights, rows, strict=True))
+
+
+def drop_only(
+    weights: Mapping[str, Tensor], gram_DD: Tensor, projects: Mapping[str, Project], _config: MaskConfig
+) -> Solved:
+    """Return the weights with those of the lowest Wanda score at zero; nothing takes over. A `Solve` to compare with."""
+    return {path: w_FD * projects[path](wanda_scores(w_FD, gram_DD.diagonal())) for path, w_FD in weights.items()}
 
 
 def _prune_group(

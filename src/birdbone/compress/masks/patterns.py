@@ -10,9 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from birdbone.compress.config import ZeroPattern
-from birdbone.compress.errors import PatternWidthError
 from birdbone.compress.refit.admm import Project
-from birdbone.compress.shedding.zeros import shed_blocks
+from birdbone.compress.shedding.zeros import shed_blocks, shed_n_of_m
 
 
 def projection(pattern: ZeroPattern, *, share: float) -> Project:
@@ -26,14 +25,12 @@ def projection(pattern: ZeroPattern, *, share: float) -> Project:
         case "unstructured":
             return partial(keep_highest, sparsity=share)
         case "n:m":
-            return partial(keep_n_of_m, num_kept=pattern.num_kept, group=pattern.group)
+            kept, group = pattern.num_kept, pattern.group
+            return lambda scores_FD: shed_n_of_m(scores_FD, _everything(scores_FD), num_kept=kept, group=group)
         case "block":
+            rows, columns = pattern.rows, pattern.columns
             return lambda scores_FD: shed_blocks(
-                scores_FD,
-                torch.ones_like(scores_FD, dtype=torch.bool),
-                rows=pattern.rows,
-                columns=pattern.columns,
-                share=pattern.share,
+                scores_FD, _everything(scores_FD), rows=rows, columns=columns, share=share
             )
         case _:
             assert_never(pattern.kind)
@@ -49,20 +46,5 @@ def keep_highest(scores_FD: Float[Tensor, "F D"], *, sparsity: float) -> Bool[Te
     return torch.zeros_like(scores_FD, dtype=torch.bool).scatter_(1, kept_FK, True)
 
 
-def keep_n_of_m(scores_FD: Float[Tensor, "F D"], *, num_kept: int, group: int) -> Bool[Tensor, "F D"]:
-    """Return the mask of the highest `num_kept` scores of every `group` neighbours; of equal ones the first stay.
-
-    Raises:
-        PatternWidthError: `group` does not divide D.
-    """
-    num_rows, width = scores_FD.shape
-    if width % group:
-        message = f"A pattern of {num_kept}:{group} needs a width that {group} divides; this one is {width}."
-        raise PatternWidthError(message, width=width)
-    scores_FGM = scores_FD.reshape(num_rows, -1, group)
-    num_above_FGM = torch.zeros_like(scores_FGM, dtype=torch.int16)
-    for other in range(group):  # sorting groups of four one by one takes ten times as long
-        rival_FG1 = scores_FGM[..., other, None]
-        num_above_FGM += rival_FG1 > scores_FGM
-        num_above_FGM[..., other + 1 :] += rival_FG1 == scores_FGM[..., other + 1 :]
-    return (num_above_FGM < num_kept).reshape(num_rows, width)
+def _everything(scores_FD: Tensor) -> Tensor:
+    return torch.ones_like(scores_FD, dtype=torch.bool)

@@ -20,11 +20,16 @@ def shed_n_of_m(
     Raises:
         PatternWidthError: `group` does not divide D.
     """
-    num_rows, width = scores_FD.shape
-    require_n_of_m_fits((num_rows, width), num_kept, group)
+    require_n_of_m_fits(tuple(scores_FD.shape), num_kept, group)
     alive_GM = scores_FD.float().masked_fill(~mask_FD, -torch.inf).reshape(-1, group)
-    rank_GM = alive_GM.argsort(dim=1, descending=True, stable=True).argsort(dim=1, stable=True)
-    return (rank_GM < num_kept).reshape(num_rows, width) & mask_FD
+    num_above_GM = torch.zeros_like(alive_GM, dtype=torch.int16)
+    for other in range(
+        group
+    ):  # sorting groups of four one by one takes ten times as long; of equal ones the first stay
+        rival_G1 = alive_GM[:, other, None]
+        num_above_GM += rival_G1 > alive_GM
+        num_above_GM[:, other + 1 :] += rival_G1 == alive_GM[:, other + 1 :]
+    return (num_above_GM < num_kept).reshape(mask_FD.shape) & mask_FD
 
 
 def shed_blocks(
