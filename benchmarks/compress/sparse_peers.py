@@ -1,4 +1,4 @@
-"""SparseGPT as it is written down, to be run beside ours on the same inputs. Shapes: F out_features, D in_features."""
+"""SparseGPT as it is written down, run beside ours on the same inputs. Shapes: F out_features, D in_features."""
 
 from __future__ import annotations
 
