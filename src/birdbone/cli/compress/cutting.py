@@ -18,12 +18,18 @@ from birdbone.cli.errors import UsageError
 from birdbone.cli.evaluate.bars import question_bar
 from birdbone.compress.budget import spread_sparsity
 from birdbone.compress.config import (
+    AdaptivePattern,
+    BlockPattern,
     EvenBudget,
     LossBudget,
     MaskConfig,
+    NOfMPattern,
     ProtectConfig,
     ShedPattern,
     StructuralKind,
+    StructuralPattern,
+    TargetedPattern,
+    UnstructuredPattern,
     ZeroPattern,
 )
 from birdbone.compress.errors import BadArchiveError
@@ -103,9 +109,10 @@ def shed(
     with question_bar("shedding") as tell:
         progress: Progress = tell if tell is not None else lambda _done, _total: None
         work = _Work(loaded=loaded, windows_NT=windows_NT, judged_NT=judged_NT, refits=refits, progress=progress)
-        found = (
-            work.zero(wanted.pattern) if isinstance(wanted.pattern, ZeroPattern) else work.cut(wanted, is_dry=is_dry)
-        )
+        if isinstance(wanted.pattern, UnstructuredPattern | NOfMPattern | BlockPattern):
+            found = work.zero(wanted.pattern)
+        else:
+            found = work.cut(wanted.pattern, wanted.protect, is_dry=is_dry)
     if out is not None and not is_dry:
         _write(loaded, found.archive, out)
         return replace(found.told, out=out)
@@ -170,12 +177,14 @@ class _Work:
         )
         return _Found(told=told, archive=None)
 
-    def cut(self, wanted: Wanted, *, is_dry: bool) -> _Found:
+    def cut(
+        self, pattern: StructuralPattern | TargetedPattern | AdaptivePattern, protect: ProtectConfig, *, is_dry: bool
+    ) -> _Found:
         """Take structures out, or only say which would go."""
         model, graph = self.loaded.model, build_dependency_graph(self.loaded.architecture)
-        choice = plan_cut(model, graph, wanted.pattern, self.windows_NT, protect=wanted.protect, progress=self.progress)
+        choice = plan_cut(model, graph, pattern, self.windows_NT, protect=protect, progress=self.progress)
         if is_dry:
-            return _Found(told=self._told(wanted, choice, weigh_structures(graph, choice)), archive=None)
+            return _Found(told=self._told(pattern, choice, weigh_structures(graph, choice)), archive=None)
         before = self._perplexity()
         shed = cut_model(
             model,
@@ -188,13 +197,11 @@ class _Work:
         effect = CutEffect(
             before=weigh_graph(graph), after=after, perplexity_before=before, perplexity_after=self._perplexity()
         )
-        return _Found(told=self._told(wanted, choice, effect), archive=to_archive(shed))
+        return _Found(told=self._told(pattern, choice, effect), archive=to_archive(shed))
 
-    def _told(self, wanted: Wanted, choice: Choice, effect: CutEffect) -> Told:
+    def _told(self, pattern: ShedPattern, choice: Choice, effect: CutEffect) -> Told:
         names = tuple(structure.name for structure in choice.structures)
-        return Told(
-            model=self.loaded.name, pattern=wanted.pattern, structures=names, effect=effect, sparsity=None, out=None
-        )
+        return Told(model=self.loaded.name, pattern=pattern, structures=names, effect=effect, sparsity=None, out=None)
 
     def _perplexity(self) -> float | None:
         if self.judged_NT is None:

@@ -190,7 +190,7 @@ def solve_group(
 def drop_only(
     weights: Mapping[str, Tensor], gram_DD: Tensor, projects: Mapping[str, Project], _config: MaskConfig
 ) -> Solved:
-    """Return the weights with those of the lowest Wanda score at zero; nothing takes over. A `Solve` to compare with."""
+    """Return the weights with those of the lowest Wanda score at zero; nothing takes over."""
     return {path: w_FD * projects[path](wanda_scores(w_FD, gram_DD.diagonal())) for path, w_FD in weights.items()}
 
 

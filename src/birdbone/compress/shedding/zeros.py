@@ -23,9 +23,7 @@ def shed_n_of_m(
     require_n_of_m_fits(tuple(scores_FD.shape), num_kept, group)
     alive_GM = scores_FD.float().masked_fill(~mask_FD, -torch.inf).reshape(-1, group)
     num_above_GM = torch.zeros_like(alive_GM, dtype=torch.int16)
-    for other in range(
-        group
-    ):  # sorting groups of four one by one takes ten times as long; of equal ones the first stay
+    for other in range(group):  # sorting takes ten times as long; of equal scores the first stay
         rival_G1 = alive_GM[:, other, None]
         num_above_GM += rival_G1 > alive_GM
         num_above_GM[:, other + 1 :] += rival_G1 == alive_GM[:, other + 1 :]
