@@ -25,7 +25,7 @@ def scores(seed, rows, columns, *, levels=None):
 def test_a_row_keeps_its_highest_scores(seed, columns, sparsity, levels):
     scores_FD = scores(seed, 5, columns, levels=levels)
     mask_FD = keep_highest(scores_FD, sparsity=sparsity)
-    assert bool((mask_FD.sum(dim=1) == max(1, columns - int(columns * sparsity))).all())
+    assert bool((mask_FD.sum(dim=1) == max(1, columns - round(columns * sparsity))).all())
     lowest_kept = scores_FD.masked_fill(~mask_FD, torch.inf).amin(dim=1)
     highest_gone = scores_FD.masked_fill(mask_FD, -torch.inf).amax(dim=1)
     assert bool((lowest_kept >= highest_gone).all())

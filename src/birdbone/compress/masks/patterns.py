@@ -37,11 +37,11 @@ def projection(pattern: ZeroPattern, *, share: float) -> Project:
 
 
 def keep_highest(scores_FD: Float[Tensor, "F D"], *, sparsity: float) -> Bool[Tensor, "F D"]:
-    """Return the mask of each row's highest scores; `sparsity` of the row is dropped, rounded down. One stays at least.
+    """Return the mask of each row's highest scores; `sparsity` of the row is dropped, rounded. One stays at least.
 
     Of equal scores at the edge it is not said which stay, but always as many.
     """
-    num_kept = max(1, scores_FD.shape[1] - int(scores_FD.shape[1] * sparsity))
+    num_kept = max(1, scores_FD.shape[1] - round(scores_FD.shape[1] * sparsity))
     kept_FK = scores_FD.topk(num_kept, dim=1, sorted=False).indices
     return torch.zeros_like(scores_FD, dtype=torch.bool).scatter_(1, kept_FK, True)
 
