@@ -17,7 +17,8 @@ BirdboneError
     ├── UnknownClusterError        compress.unknown_cluster
     ├── BadClusterFileError        compress.bad_cluster_file
     ├── TargetOutOfReachError      compress.target_out_of_reach
-    └── OtherHistoryError          compress.other_history
+    ├── OtherHistoryError          compress.other_history
+    └── SharesMissingError         compress.shares_missing
 ```
 """
 
@@ -140,3 +141,10 @@ class OtherHistoryError(CompressError):
     code = "compress.other_history"
     kind: ErrorKind = "conflict"
     hint = "Name another file with `--history`, or go on with the settings that it was begun with."
+
+
+class SharesMissingError(CompressError):
+    """A wave is to shed by clusters, and was not told what each sheds."""
+
+    code = "compress.shares_missing"
+    hint = "Hand it the shares (`thresholds.ground.fractions_of`), or set `shed.cluster` to `linear`."

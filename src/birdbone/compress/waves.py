@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from birdbone.compress.config import RegrowConfig, WavesConfig
+from birdbone.compress.errors import SharesMissingError
 from birdbone.compress.healing import HealReport, heal_blocks
 from birdbone.compress.importance import score_linear
 from birdbone.compress.refit import refit_survivors
@@ -53,7 +54,12 @@ def shed_wave(
     Args:
         fractions: the shares of clusters, from `thresholds.cluster_fractions`; a linear without sheds
             `config.shed.fraction` of each row.
+
+    Raises:
+        SharesMissingError: the settings ask for clusters, and there are no fractions.
     """
+    if config.shed.cluster == "biophase" and fractions is None:
+        raise SharesMissingError("The wave is to shed by clusters (`shed.cluster: biophase`), but has no shares.")
     shed = {}
     for number, (path, mask_FD) in enumerate(masks.items(), start=1):
         weight_FD = model.get_parameter(f"{path}.weight")
