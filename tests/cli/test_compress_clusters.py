@@ -33,7 +33,7 @@ def test_clusters_are_told_written_and_followed(call: Any, folder: Path, tiny_mo
 
 def test_thresholds_are_searched_judged_and_gone_on_with(call: Any, folder: Path, tiny_model_folder: Path) -> None:
     words = ("compress", "tune", str(tiny_model_folder), "--windows", "2", "--judged", "8", "--window", "32",
-             "--threads", "1", "--clusters", "2", "--history", "search.jsonl")  # fmt: skip
+             "--threads", "1", "--clusters", "2", "--set", "L0.n0=0.4", "--history", "search.jsonl")  # fmt: skip
     first = call(*words, "--trials", "2", "--out", "found")
     assert first.exit_code == 0, first.stderr
     assert "even share" in first.stdout
@@ -51,6 +51,8 @@ def test_thresholds_are_searched_judged_and_gone_on_with(call: Any, folder: Path
     assert as_set["shed"] == pytest.approx(even["shed"], abs=0.002)
     assert searched["ratio"]["low"] <= searched["ratio"]["value"] <= searched["ratio"]["high"]
     assert len(told["thresholds"]) == 8
+    by_hand = told["thresholds"][0]
+    assert (by_hand["name"], by_hand["fraction"], by_hand["is_by_hand"]) == ("L0.n0", 0.4, True)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,9 @@ def test_thresholds_are_searched_judged_and_gone_on_with(call: Any, folder: Path
         (("clusters", "--layer", "9"), 3, "There is no layer 9"),
         (("clusters", "--against", "no.json"), 2, "compress.bad_cluster_file"),
         (("clusters", "--units", "heads", "--layer", "0", "--clusters", "7"), 2, "4 units are too few"),
+        (("tune", "--set", "L0.n0"), 2, "--set takes CLUSTER=SHARE"),
+        (("tune", "--set", "L0.n0=2"), 2, "--set takes a share from 0 to 1"),
+        (("tune", "--low", "0.9", "--high", "0.1"), 2, "--low 0.9 is above --high 0.1"),
         (("tune", "--balance", "both"), 2, "--balance takes layer, model"),
         (("tune", "--objective", "speed"), 2, "--objective takes loss, size-loss"),
     ],
