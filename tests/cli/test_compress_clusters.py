@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-READ = ("--windows", "4", "--window", "32", "--threads", "1")
+READ = ("--windows", "2", "--window", "32", "--threads", "1")
 
 
 def test_clusters_are_told_written_and_followed(call: Any, folder: Path, tiny_model_folder: Path) -> None:
@@ -25,7 +25,7 @@ def test_clusters_are_told_written_and_followed(call: Any, folder: Path, tiny_mo
     assert told["settings"]["method"]["kind"] == "agglomerative"
     assert told["against"]["name"] == "clusters.json"
     assert sum(map(sum, told["against"]["shared"])) == len(told["unit_cluster"]) == 160
-    assert told["text"]["num_windows"] == 4
+    assert told["text"]["num_windows"] == 2
     heads = call("compress", "clusters", str(tiny_model_folder), "--units", "heads", "--against", "found/clusters.json")
     assert heads.exit_code == 2
     assert "speaks of neurons; heads were asked for" in heads.stderr
@@ -33,7 +33,7 @@ def test_clusters_are_told_written_and_followed(call: Any, folder: Path, tiny_mo
 
 def test_thresholds_are_searched_judged_and_gone_on_with(call: Any, folder: Path, tiny_model_folder: Path) -> None:
     words = ("compress", "tune", str(tiny_model_folder), "--windows", "2", "--judged", "8", "--window", "32",
-             "--threads", "1", "--clusters", "2", "--history", "search.jsonl")  # fmt: skip
+             "--threads", "1", "--clusters", "2", "--set", "L0.n0=0.4", "--history", "search.jsonl")  # fmt: skip
     first = call(*words, "--trials", "2", "--out", "found")
     assert first.exit_code == 0, first.stderr
     assert "even share" in first.stdout
@@ -51,9 +51,8 @@ def test_thresholds_are_searched_judged_and_gone_on_with(call: Any, folder: Path
     assert as_set["shed"] == pytest.approx(even["shed"], abs=0.002)
     assert searched["ratio"]["low"] <= searched["ratio"]["value"] <= searched["ratio"]["high"]
     assert len(told["thresholds"]) == 8
-    other = call(*words, "--trials", "3", "--target", "0.4")
-    assert other.exit_code == 4
-    assert "compress.other_history" in other.stderr
+    by_hand = told["thresholds"][0]
+    assert (by_hand["name"], by_hand["fraction"], by_hand["is_by_hand"]) == ("L0.n0", 0.4, True)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +64,9 @@ def test_thresholds_are_searched_judged_and_gone_on_with(call: Any, folder: Path
         (("clusters", "--layer", "9"), 3, "There is no layer 9"),
         (("clusters", "--against", "no.json"), 2, "compress.bad_cluster_file"),
         (("clusters", "--units", "heads", "--layer", "0", "--clusters", "7"), 2, "4 units are too few"),
+        (("tune", "--set", "L0.n0"), 2, "--set takes CLUSTER=SHARE"),
+        (("tune", "--set", "L0.n0=2"), 2, "--set takes a share from 0 to 1"),
+        (("tune", "--low", "0.9", "--high", "0.1"), 2, "--low 0.9 is above --high 0.1"),
         (("tune", "--balance", "both"), 2, "--balance takes layer, model"),
         (("tune", "--objective", "speed"), 2, "--objective takes loss, size-loss"),
     ],

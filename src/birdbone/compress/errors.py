@@ -32,7 +32,8 @@ BirdboneError
     ├── BitsBudgetError           compress.bits_budget
     ├── RankError                 compress.rank
     ├── NegativeWeightError       compress.negative_weight
-    └── TooFewWindowsError        compress.too_few_windows
+    ├── TooFewWindowsError        compress.too_few_windows
+    └── SharesMissingError        compress.shares_missing
 ```
 """
 
@@ -263,3 +264,10 @@ class TooFewWindowsError(CompressError):
 
     code = "compress.too_few_windows"
     hint = "Ask for fewer windows, or give more text."
+
+
+class SharesMissingError(CompressError):
+    """A wave is to shed by clusters, and was not told what each sheds."""
+
+    code = "compress.shares_missing"
+    hint = "Hand it the shares (`thresholds.ground.fractions_of`), or set `shed.cluster` to `linear`."

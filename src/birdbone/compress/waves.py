@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from birdbone.compress.config import RegrowConfig, WavesConfig
+from birdbone.compress.errors import SharesMissingError
 from birdbone.compress.gradients import GradientStatistics
 from birdbone.compress.healing import HealReport, heal_blocks
 from birdbone.compress.importance import score_linear
@@ -59,7 +60,10 @@ def shed_wave(
 
     Raises:
         MissingGradientsError: the metric reads gradients and there are none; `model` is unchanged.
+        SharesMissingError: the settings ask for clusters, and there are no fractions.
     """
+    if config.shed.cluster == "biophase" and fractions is None:
+        raise SharesMissingError("The wave is to shed by clusters (`shed.cluster: biophase`), but has no shares.")
     shed = {}
     for number, (path, mask_FD) in enumerate(masks.items(), start=1):
         weight_FD = model.get_parameter(f"{path}.weight")

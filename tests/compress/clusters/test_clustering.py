@@ -41,7 +41,7 @@ def test_three_heaps_are_found_and_numbered_by_size(method: Method) -> None:
 @given(seed=seeds)
 def test_each_cut_of_the_tree_divides_clusters_of_the_cut_above(seed: int) -> None:
     points_NC = np.random.default_rng(seed).standard_normal((40, 3))
-    depths = group_units(points_NC, AgglomerativeConfig(depths=(2, 3, 5, 9)), seed=0).depths
+    depths = group_units(points_NC, AgglomerativeConfig(num_clusters=2, depths=(2, 3, 5, 9)), seed=0).depths
     assert sorted(depths) == [2, 3, 5, 9]
     for coarse, fine in ((2, 3), (3, 5), (5, 9)):
         assert len(np.unique(depths[fine])) == fine

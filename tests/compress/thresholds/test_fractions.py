@@ -20,6 +20,7 @@ from birdbone.compress.config import (
     ThresholdConfig,
     UnitKind,
 )
+from birdbone.compress.errors import SharesMissingError
 from birdbone.compress.thresholds import ColumnFractions, RowFractions, cluster_fractions, shed_clusters
 from birdbone.compress.thresholds.comparison import EVEN, judge_thresholds
 from birdbone.compress.thresholds.ground import Ground, decide, fractions_of, loss_of, masks_of, share_shed
@@ -124,6 +125,16 @@ def test_a_wave_sheds_the_shares_of_clusters(tiny_model: LoadedModel, dense: Den
     assert all(torch.equal(masks[path], expected[path]) for path in masks)
     gate = ground.architecture.layers[0].feed_forward[0].path
     assert len(set((~masks[gate]).sum(dim=1).tolist())) > 1
+
+
+def test_a_wave_by_clusters_without_shares_is_refused_and_the_model_stays(dense: Dense) -> None:
+    with pytest.raises(SharesMissingError, match="but has no shares"):
+        shed_wave(
+            dense.loaded.model,
+            masks=full_masks(dense.loaded.model, dense.loaded.architecture),
+            statistics=dense.statistics,
+            config=WavesConfig(shed=ShedConfig(cluster="biophase")),
+        )
 
 
 def test_an_override_reaches_the_clustering_that_knows_it(grounds: Grounds) -> None:

@@ -38,12 +38,12 @@ def tune(loss: Any = valley, *, storage: BaseStorage | None = None, target: floa
 
 
 def test_the_search_beats_the_even_share_and_where_it_started() -> None:
-    found = tune(num_trials=30, patience=30)
+    found = tune(num_trials=20, patience=20)
     assert found.even_loss == pytest.approx(0.4 + 0.25)
-    assert found.best_loss < 0.25 + 0.04
-    assert found.best.weights.importance == pytest.approx(1.0, abs=0.2)
+    assert found.best_loss < 0.25 + 0.1
+    assert found.best.weights.importance == pytest.approx(1.0, abs=0.35)
     assert found.ended_by == "all trials made"
-    assert len(found.trials) == 30
+    assert len(found.trials) == 20
     assert list(found.convergence) == sorted(found.convergence, reverse=True)
     assert found.convergence[-1] == found.best_loss
     assert [trial.loss for trial in found.front] == [found.best_loss]
@@ -132,7 +132,7 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
 
 
 def test_size_and_loss_give_a_front_on_which_none_beats_another() -> None:
-    found = tune(objective="size-loss", num_trials=24, max_target_shift=0.2)
+    found = tune(objective="size-loss", num_trials=16, max_target_shift=0.2)
     assert len(found.front) > 2
     sheds, losses = [trial.shed for trial in found.front], [trial.loss for trial in found.front]
     assert sheds == sorted(sheds)

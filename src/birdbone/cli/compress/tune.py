@@ -19,6 +19,11 @@ def tune(
     objective: Annotated[str, typer.Option(help="`loss` at one size, or `size-loss` for the front of both.")] = "loss",
     num_clusters: Annotated[int, typer.Option("--clusters", min=2, help="Clusters of neurons in each layer.")] = 4,
     balance: Annotated[str, typer.Option(help="Where the target holds: in each `layer`, or in the `model`.")] = "layer",
+    low: Annotated[float, typer.Option(min=0, max=1, help="No cluster sheds a smaller share.")] = 0.0,
+    high: Annotated[float, typer.Option(min=0, max=1, help="No cluster sheds a larger share.")] = 0.95,
+    by_hand: Annotated[
+        list[str] | None, typer.Option("--set", metavar="CLUSTER=SHARE", help="A share set by hand; may be repeated.")
+    ] = None,
     windows: Annotated[int, typer.Option(min=2, help="Windows that a trial's loss is measured on.")] = 8,
     judged: Annotated[int, typer.Option(min=8, help="Other windows that the result is judged on.")] = 16,
     window: Annotated[int, typer.Option(min=2, help="Tokens a window.")] = 256,
@@ -36,8 +41,9 @@ def tune(
     from birdbone.cli import output
     from birdbone.cli.compress import tuning
 
+    shares = tuning.shares_of(balance, low=low, high=high, by_hand=by_hand or ())
     asked = tuning.asked_for(
-        target, num_trials=trials, objective=objective, num_clusters=num_clusters, balance=balance, seed=seed
+        target, shares, num_trials=trials, objective=objective, num_clusters=num_clusters, seed=seed
     )
     text = tuning.Text(num_windows=windows, num_judged=judged, window=window)
     found = tuning.search(model, asked, text=text, history=history, num_threads=threads)

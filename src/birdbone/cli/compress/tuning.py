@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
+from birdbone.cli.errors import UsageError
 from birdbone.cli.evaluate.bars import question_bar
 from birdbone.cli.evaluate.choices import one_of
 from birdbone.cli.output import new_table, talk
@@ -72,7 +73,29 @@ class _Windows:
     judged_NT: NDArray[np.int64]
 
 
-def asked_for(target: float, *, num_trials: int, objective: str, num_clusters: int, balance: str, seed: int) -> Asked:
+def shares_of(balance: str, *, low: float, high: float, by_hand: Sequence[str]) -> ThresholdConfig:
+    """Return bounds and overrides as a person typed them.
+
+    Raises:
+        UsageError: a word that is not known, bounds that cross, or a share that is none.
+    """
+    overrides = {}
+    for words in by_hand:
+        name, _, share = words.rpartition("=")
+        try:
+            overrides[name] = float(share)
+        except ValueError:
+            raise UsageError(f"--set takes CLUSTER=SHARE, such as L0.n1=0.2; {words!r} came.") from None
+        if not name or not 0 <= overrides[name] <= 1:
+            raise UsageError(f"--set takes a share from 0 to 1, such as L0.n1=0.2; {words!r} came.")
+    if low > high:
+        raise UsageError(f"--low {low} is above --high {high}.")
+    return ThresholdConfig(balance=one_of(balance, Balance, "--balance"), low=low, high=high, overrides=overrides)
+
+
+def asked_for(
+    target: float, start: ThresholdConfig, *, num_trials: int, objective: str, num_clusters: int, seed: int
+) -> Asked:
     """Return the settings of what a person typed.
 
     Raises:
@@ -83,7 +106,7 @@ def asked_for(target: float, *, num_trials: int, objective: str, num_clusters: i
         clusters=ClusterConfig(
             method=KMeansConfig(num_clusters=num_clusters), stability=StabilityConfig(num_seeds=0, num_subsamples=0)
         ),
-        start=ThresholdConfig(balance=one_of(balance, Balance, "--balance")),
+        start=start,
         tune=TuneConfig(
             num_trials=num_trials, objective=one_of(objective, ("loss", "size-loss"), "--objective"), seed=seed
         ),

@@ -18,9 +18,8 @@ def cluster_correlations(table: FeatureTable, clustering: Clustering) -> NDArray
     num_clusters = len(clustering.clusters)
     sum_GP = np.zeros((num_clusters, table.coactivation_NP.shape[1]))
     np.add.at(sum_GP, clustering.label_N, table.coactivation_NP)
-    own_G = np.bincount(
-        clustering.label_N, weights=np.square(table.coactivation_NP).sum(axis=1), minlength=num_clusters
-    )
+    power_N = np.square(table.coactivation_NP).sum(axis=1)
+    own_G = np.bincount(clustering.label_N, weights=power_N, minlength=num_clusters).astype(np.float64)
     size_G = np.bincount(clustering.label_N, minlength=num_clusters).astype(np.float64)
     inner_GG = sum_GP @ sum_GP.T
     return _mean_over_pairs(inner_GG, own_G, size_G)
