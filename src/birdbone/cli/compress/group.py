@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from birdbone.cli.compress.kernels import kernels
 from birdbone.cli.compress.quantize import quantize
 
 compress = typer.Typer(
@@ -13,3 +14,4 @@ compress = typer.Typer(
 )
 
 compress.command()(quantize)
+compress.command()(kernels)
