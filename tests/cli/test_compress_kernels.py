@@ -1,4 +1,4 @@
-"""Timing a model's own shapes at the command line: never a kernel slower than dense, and each refusal with its reason."""
+"""Timing a model's own shapes at the command line: no kernel slower than dense, each refusal with its reason."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 
-def test_each_shape_of_the_model_is_timed_once_and_known_again(
-    call: Any, folder: Path, tiny_model_folder: Path
-) -> None:
+def test_each_shape_is_timed_once_and_known_again(call: Any, folder: Path, tiny_model_folder: Path) -> None:
     cache = folder / "kernels.json"
     words = ("compress", "kernels", str(tiny_model_folder), "--tokens", "1,4", "--repeats", "2", "--threads", "1")
     first = call(*words, "--cache", str(cache), "--json")
