@@ -5,7 +5,8 @@ rise over dense? The bar is 3 %. Is it below that of ggml's quantizer with the s
 tensor, and so the same bytes? KL divergence from dense and the share of same first tokens are reported beside it.
 Method: an allocation of types under the target (`AllocationConfig`), then `descent` rounding, loudest inputs first;
 statistics of the first windows of `--calibration`, judged on the first windows of `--text`, all arms on the same
-windows and in the same number format. The embedding, which is the head too, stays dense in every arm. Intervals are paired over windows.
+windows and in the same number format. The embedding, which is the head too, stays dense in every arm. Intervals are
+paired over windows.
 The starter was dequantised from a file of Q4_1 blocks: its linears lie on that grid, and Q4_1 keeps them exactly. At
 4.6 bits Q4_1 (5 bits) can hold only a few of them, but any claim might still be an artefact of the grid. So all is done
 twice: on the weights as they are, and moved off the grid by up to a quarter of a step, uniformly at random; there,
@@ -200,6 +201,7 @@ def ggml_weights(
             continue
         stored = GgufType[kind.upper()]
         importance_D = statistics[path].mean_square_D.float().contiguous()
+        importance_D = importance_D.clamp_min(1e-7 * float(importance_D.max()))  # ggml divides by a block's sum
         data = np.zeros(size_bytes(stored, num_weights=w_FD.numel()), dtype=np.uint8)
         written = quantize_chunk(
             int(stored), w_FD.data_ptr(), data.ctypes.data, 0, w_FD.shape[0], w_FD.shape[1], importance_D.data_ptr()
