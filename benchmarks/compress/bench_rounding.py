@@ -205,7 +205,7 @@ def _learn(
 
 def _rank_agreement(bench: Bench) -> tuple[float | None, int]:
     first_NT = bench.pool_NT[: bench.count]
-    wanted = QuantizeFormat(allocation=AllocationConfig(bits_per_weight=6, num_windows=bench.count, num_measured=1000))
+    wanted = QuantizeFormat(allocation=AllocationConfig(bits_per_weight=16, num_windows=bench.count, num_measured=1000))
     chosen = choose_types(
         bench.dense, bench.architecture, bench.statistics(first_NT), windows_NT=first_NT, wanted=wanted
     )
