@@ -25,7 +25,7 @@ Failure = Literal["perplexity", "divergence", "answers", "sparsity", "size", "sp
 Direction = Literal["up", "down"]
 
 LARGER_TYPES: tuple[str, ...] = tuple(kind for kind in get_args(BlockType) if kind != "iq4_nl")
-"""Tensor types whose blocks are 32 wide, from the smallest to the largest; of two of one size, the one that holds zero."""
+"""Tensor types of blocks of 32, from the smallest to the largest; of two of one size, the one that holds zero."""
 
 _OF_LIKE_SIZE = {
     **dict.fromkeys(("q2_k", "q3_k", "iq3_s", "iq4_xs", "iq4_nl", "q4_k"), "q4_0"),
