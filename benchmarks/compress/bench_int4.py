@@ -3,9 +3,10 @@
 Question: with the linears of the starter at no more than 4.6 bits a weight, how much does the perplexity of WikiText-2
 rise over dense? The bar is 3 %. Is it below that of ggml's quantizer with the same imatrix, the same type for every
 tensor, and so the same bytes? KL divergence from dense and the share of same first tokens are reported beside it.
-Method: an allocation of types under the target (`AllocationConfig`), then `descent` rounding with searched scales;
-statistics of the first windows of `--calibration`, judged on the first windows of `--text`, in float32, all arms on
-the same windows. The embedding, which is the head too, stays dense in every arm. Intervals are paired over windows.
+Method: an allocation of types under the target (`AllocationConfig`), then `descent` rounding, loudest inputs first;
+statistics of the first windows of `--calibration`, judged on the first windows of `--text`, all arms on the same
+windows and in the same number format. The embedding, which is the head too, stays dense in every arm. Intervals are
+paired over windows.
 The starter was dequantised from a file of Q4_1 blocks: its linears lie on that grid, and Q4_1 keeps them exactly. At
 4.6 bits Q4_1 (5 bits) can hold only a few of them, but any claim might still be an artefact of the grid. So all is done
 twice: on the weights as they are, and moved off the grid by up to a quarter of a step, uniformly at random; there,
@@ -45,7 +46,7 @@ from birdbone.data import token_windows
 from birdbone.evaluate import paired_ratio
 from birdbone.evaluate.divergence import divergence, model_logits
 from birdbone.evaluate.perplexity import token_nll
-from birdbone.models import LoadedModel, load_model
+from birdbone.models import LoadedModel, compute_in, load_model
 from birdbone.models.gguf import GgufType, quantize_tensor, size_bytes
 
 Weights = dict[str, Tensor]
@@ -79,6 +80,7 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--num-sensitivity-windows", type=int, default=2)
     parser.add_argument("--num-sweeps", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--num-threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=None)
     return parser.parse_args()
@@ -89,13 +91,14 @@ def _measure(settings: argparse.Namespace, *, noise: float) -> dict[str, Any]:
     _move_off_grid(loaded, noise=noise, seed=settings.seed)
     calibration_NT = _windows(loaded, settings.calibration, settings.num_windows, settings.window_tokens)
     test_NT = _windows(loaded, settings.text, settings.num_test_windows, settings.window_tokens)
-    statistics = collect_statistics(
-        loaded.model,
-        loaded.architecture,
-        torch.from_numpy(calibration_NT),
-        batch_size=1,
-        first_token_share=FIRST_TOKEN_SHARE,
-    )
+    with compute_in(settings.dtype):
+        statistics = collect_statistics(
+            loaded.model,
+            loaded.architecture,
+            torch.from_numpy(calibration_NT),
+            batch_size=1,
+            first_token_share=FIRST_TOKEN_SHARE,
+        )
     begin = time.process_time()
     chosen = choose_types(
         loaded.model,
@@ -105,7 +108,7 @@ def _measure(settings: argparse.Namespace, *, noise: float) -> dict[str, Any]:
         wanted=_wanted(settings),
     )
     allocated = time.process_time()
-    config = RoundingConfig(kind="descent", should_search_scales=True, num_sweeps=settings.num_sweeps)
+    config = RoundingConfig(kind="descent", order="loudest_first", num_sweeps=settings.num_sweeps)
     rounded = round_linears(loaded.model, statistics, types=chosen.types, config=config)
     seconds = {"allocation_cpu_seconds": allocated - begin, "rounding_cpu_seconds": time.process_time() - allocated}
     ours = {name.removesuffix(".weight"): tensor.dequantize() for name, tensor in rounded.items()}
@@ -115,8 +118,10 @@ def _measure(settings: argparse.Namespace, *, noise: float) -> dict[str, Any]:
     num_weights = sum(
         slot.out_features * slot.in_features for layer in loaded.architecture.layers for slot in layer.linears
     )
+    with compute_in(settings.dtype):
+        figures = _judge(loaded, {"ours": ours, "ggml": peer}, test_NT, seed=settings.seed)
     return {
-        **_judge(loaded, {"ours": ours, "ggml": peer}, test_NT, seed=settings.seed),
+        **figures,
         **seconds,
         "bits_per_weight": 8 * chosen.allocation.size_bytes / num_weights,
         "linear_bytes": chosen.allocation.size_bytes,
@@ -196,6 +201,7 @@ def ggml_weights(
             continue
         stored = GgufType[kind.upper()]
         importance_D = statistics[path].mean_square_D.float().contiguous()
+        importance_D = importance_D.clamp_min(1e-7 * float(importance_D.max()))  # ggml divides by a block's sum
         data = np.zeros(size_bytes(stored, num_weights=w_FD.numel()), dtype=np.uint8)
         written = quantize_chunk(
             int(stored), w_FD.data_ptr(), data.ctypes.data, 0, w_FD.shape[0], w_FD.shape[1], importance_D.data_ptr()

@@ -155,6 +155,7 @@ def _measure(bench: Bench, kind: StoredType, settings: argparse.Namespace) -> di
     first_NT = bench.pool_NT[: bench.count]
     statistics, types = bench.statistics(first_NT), dict.fromkeys(bench.paths, kind)
     found = {"ggml": bench.judge(ggml_weights(bench.model, statistics, types))}
+    _tell(kind, "ggml", found["ggml"])
     for name in settings.roundings:
         begin = time.process_time()
         weights = _round(bench, statistics, types, ROUNDINGS[name])
@@ -172,7 +173,7 @@ def _measure(bench: Bench, kind: StoredType, settings: argparse.Namespace) -> di
 
 
 def _tell(kind: str, name: str, figures: Mapping[str, float]) -> None:
-    print(f"{kind} {name}: kl {figures['kl']:.5f}, {figures['cpu_seconds']:.1f} s", file=sys.stderr, flush=True)
+    print(f"{kind} {name}: kl {figures['kl']:.5f}, x {figures['perplexity_ratio']:.4f}", file=sys.stderr, flush=True)
 
 
 def _round(
@@ -204,7 +205,7 @@ def _learn(
 
 def _rank_agreement(bench: Bench) -> tuple[float | None, int]:
     first_NT = bench.pool_NT[: bench.count]
-    wanted = QuantizeFormat(allocation=AllocationConfig(bits_per_weight=6, num_windows=bench.count, num_measured=1000))
+    wanted = QuantizeFormat(allocation=AllocationConfig(bits_per_weight=16, num_windows=bench.count, num_measured=1000))
     chosen = choose_types(
         bench.dense, bench.architecture, bench.statistics(first_NT), windows_NT=first_NT, wanted=wanted
     )

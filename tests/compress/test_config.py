@@ -54,7 +54,7 @@ def test_the_number_of_waves_is_bounded(max_waves: float) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"format": {"linears": "q3_k"}},
+        {"format": {"linears": "q3_x"}},
         {"format": {"embedding": "none"}},
         {"rounding": {"kind": "up"}},
         {"rounding": {"damping": 0}},

@@ -18,7 +18,7 @@ from birdbone.compress.quantize.descent import row_errors
 from birdbone.compress.statistics import InputStatistics
 from birdbone.models.gguf import BLOCK_SIZE, GgufType, QuantizedTensor, quantize_tensor
 
-few = settings(max_examples=6, deadline=None)
+few = settings(max_examples=4, deadline=None)
 GRIDS = [GgufType.Q4_0, GgufType.Q4_1, GgufType.Q5_0, GgufType.Q5_1, GgufType.IQ4_NL]
 grids = st.sampled_from(GRIDS)
 

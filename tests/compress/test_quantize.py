@@ -25,7 +25,14 @@ from birdbone.compress.quantize import (
 )
 from birdbone.compress.statistics import InputStatistics
 from birdbone.models import architecture
-from birdbone.models.gguf import BLOCK_SIZE, GgufType, QuantizedTensor, encode_blocks, quantize_tensor
+from birdbone.models.gguf import (
+    BLOCK_SIZE,
+    GgufType,
+    PackedTensor,
+    QuantizedTensor,
+    encode_blocks,
+    quantize_tensor,
+)
 
 num_blocks = st.integers(1, 3)
 magnitudes = st.sampled_from([1e-4, 0.03, 1.0, 1e3])
@@ -302,3 +309,23 @@ def test_a_format_says_what_each_linear_becomes_and_what_it_is_called() -> None:
     assert (mixed.label, mixed.is_low_bit) == ("q4_0-q4_1", True)
     assert (QuantizeFormat(linears="q8_0").label, QuantizeFormat(linears="q8_0").is_low_bit) == ("q8_0", False)
     assert QuantizeFormat(linears="f16", by_role={"down": "q5_0"}).is_low_bit
+
+
+@pytest.mark.parametrize("kind", [GgufType.Q3_K, GgufType.Q4_K, GgufType.Q6_K])
+def test_types_of_blocks_of_256_are_rounded_by_ggml_with_the_inputs_power(kind: GgufType) -> None:
+    linear = draw_linear(0, num_outputs=8, num_inputs=256, num_tokens=400)
+    errors = []
+    for rounding in ("nearest", "descent"):
+        config = RoundingConfig.model_validate({"kind": rounding})
+        found = quantize_linear(linear.w_FD, statistics_of(linear), kind=kind, mask_FD=None, config=config)
+        assert isinstance(found, PackedTensor)
+        assert found.shape == (8, 256)
+        errors.append(float(((linear.w_FD - found.dequantize()).square() * linear.gram_DD.diagonal()).sum()))
+    assert errors[1] < errors[0]
+
+
+def test_a_width_that_256_does_not_divide_is_refused_by_its_types() -> None:
+    with pytest.raises(BlockWidthError, match="blocks of 256"):
+        quantize_linear(
+            draw_wide(0).w_FD, statistics_of(draw_wide(0)), kind=GgufType.Q4_K, mask_FD=None, config=RoundingConfig()
+        )

@@ -121,7 +121,7 @@ def test_some_rows_stand_for_all_where_all_are_alike(seed: int) -> None:
     assert whole == pytest.approx(512 * estimate_type(one, statistics, torch.ones(1), kind="q4_0"), rel=1e-3)
 
 
-@pytest.mark.parametrize("bits", [4.5, 4.6, 5.1, 8.5, 16.0])
+@pytest.mark.parametrize("bits", [4.6, 8.5])
 def test_the_target_is_never_exceeded(bits: float, dense: Dense) -> None:
     chosen = choose(dense, bits)
     slots = {slot.path: slot for layer in dense.loaded.architecture.layers for slot in layer.linears}
@@ -142,7 +142,7 @@ def test_the_target_is_never_exceeded(bits: float, dense: Dense) -> None:
 
 
 def test_more_bits_never_mean_more_damage(dense: Dense) -> None:
-    found = [choose(dense, bits, num_measured=0).allocation for bits in (4.5, 4.7, 5.0, 5.5, 6.5, 8.5)]
+    found = [choose(dense, bits, num_measured=0).allocation for bits in (4.5, 5.0, 6.5)]
     damages = [each.damage for each in found if each is not None]
     assert damages == sorted(damages, reverse=True)
     assert damages[0] > damages[-1]

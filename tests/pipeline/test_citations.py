@@ -94,3 +94,14 @@ def test_a_recipe_of_another_release_can_still_be_cited() -> None:
     old = {"model": "starter", "steps": [{"kind": "waves", "importance": {"kind": "of_old"}, "gone": 1}]}
     found = cite_recipe(old, kinds={"waves"}, has_regrown=False)
     assert [citation.key for citation in found] == ["birdbone", "benallal2025smollm2", "meng2024alps"]
+
+
+def test_each_rounding_cites_what_it_does() -> None:
+    settings = {"kind": "quantize", "format": {"allocation": {"bits_per_weight": 4.6}}}
+    for rounding, expected in (
+        ({"kind": "nearest"}, {"1503.05671"}),
+        ({"kind": "descent"}, {"1503.05671", "2210.17323", "2309.01885"}),
+        ({"kind": "feedback", "num_learning_steps": 8}, {"1503.05671", "2210.17323", "2309.05516"}),
+    ):
+        found = cite_recipe({"steps": [settings | {"rounding": rounding}]}, kinds={"quantize"}, has_regrown=False)
+        assert {citation.eprint for citation in found if citation.eprint} == expected

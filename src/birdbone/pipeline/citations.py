@@ -103,6 +103,30 @@ CITATIONS: dict[str, Citation] = {
         year=2022,
         eprint="2210.17323",
     ),
+    "descent": Citation(
+        key="behdin2023quantease",
+        used_for="rounding by coordinate descent",
+        title="QuantEase: Optimization-based Quantization for Language Models",
+        author="Behdin, Kayhan and Acharya, Ayan and Gupta, Aman and Song, Qingquan and others",
+        year=2023,
+        eprint="2309.01885",
+    ),
+    "learned_rounding": Citation(
+        key="cheng2023signround",
+        used_for="learning which way each weight rounds",
+        title="Optimize Weight Rounding via Signed Gradient Descent for the Quantization of LLMs",
+        author="Cheng, Wenhua and Zhang, Weiwei and Shen, Haihao and Cai, Yiyang and others",
+        year=2023,
+        eprint="2309.05516",
+    ),
+    "allocation": Citation(
+        key="martens2015kfac",
+        used_for="the Fisher information by which bits were allocated",
+        title="Optimizing Neural Networks with Kronecker-factored Approximate Curvature",
+        author="Martens, James and Grosse, Roger",
+        year=2015,
+        eprint="1503.05671",
+    ),
     "gguf": Citation(
         key="llamacpp",
         used_for="the GGUF format, its block formats and the engine that judged the file",
@@ -141,10 +165,22 @@ def _names(recipe: Mapping[str, Any], kinds: Collection[str], *, has_regrown: bo
     done = {step["kind"]: step for step in recipe.get("steps", ()) if step["kind"] in kinds}
     if "waves" in done:
         yield from _of_waves(done["waves"], has_regrown=has_regrown)
-    if done.get("quantize", {}).get("rounding", {}).get("kind") == "feedback":
-        yield "feedback"
+    if "quantize" in done:
+        yield from _of_quantize(done["quantize"])
     if {"export", "judge"} & set(done):
         yield "gguf"
+
+
+def _of_quantize(settings: Mapping[str, Any]) -> Iterator[str]:
+    rounding = settings.get("rounding", {})
+    if settings.get("format", {}).get("allocation"):
+        yield "allocation"
+    if rounding.get("kind") in ("feedback", "descent"):
+        yield "feedback"
+    if rounding.get("kind") == "descent":
+        yield "descent"
+    if rounding.get("num_learning_steps", 0) > 0:
+        yield "learned_rounding"
 
 
 def _of_waves(settings: Mapping[str, Any], *, has_regrown: bool) -> Iterator[str]:

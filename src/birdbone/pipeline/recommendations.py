@@ -24,12 +24,12 @@ Failure = Literal["perplexity", "divergence", "answers", "sparsity", "size", "sp
 """What kind of figure was beyond its limit."""
 Direction = Literal["up", "down"]
 
-LARGER_TYPES: tuple[str, ...] = get_args(BlockType)
-"""Tensor types that fit any width, from the smallest to the largest."""
+LARGER_TYPES: tuple[str, ...] = tuple(kind for kind in get_args(BlockType) if kind != "iq4_nl")
+"""Tensor types of blocks of 32, from the smallest to the largest; of two of one size, the one that holds zero."""
 
 _OF_LIKE_SIZE = {
-    **dict.fromkeys(("q2_k", "q3_k", "iq3_s", "iq4_xs"), "q4_0"),
-    **{"q4_k": "iq4_nl", "q5_k": "q5_0", "q6_k": "q5_1"},
+    **dict.fromkeys(("q2_k", "q3_k", "iq3_s", "iq4_xs", "iq4_nl", "q4_k"), "q4_0"),
+    **{"q5_k": "q5_0", "q6_k": "q5_1"},
 }
 
 

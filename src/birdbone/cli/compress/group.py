@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from birdbone.cli.compress.clusters import clusters
+from birdbone.cli.compress.kernels import kernels
 from birdbone.cli.compress.quantize import quantize
 from birdbone.cli.compress.scores import score
 from birdbone.cli.compress.structures import plates, restore, shed
@@ -23,3 +24,4 @@ compress.command()(restore)
 compress.command()(clusters)
 compress.command()(tune)
 compress.command()(quantize)
+compress.command()(kernels)

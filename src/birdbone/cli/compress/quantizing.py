@@ -91,7 +91,8 @@ def plan_of(
                     "format": {"linears": linears, "embedding": embedding, "allocation": allocation},
                     "rounding": {
                         "kind": rounding,
-                        "should_search_scales": rounding in ("feedback", "descent"),
+                        "should_search_scales": rounding == "feedback",
+                        "order": "loudest_first" if rounding == "descent" else "stored",
                         "num_learning_steps": learning_steps,
                     },
                 }

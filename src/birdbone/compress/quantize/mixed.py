@@ -71,6 +71,9 @@ def choose_types(
         return ChosenTypes(types={path: wanted.type_of(slot.role) for path, slot in slots.items()})
     config = wanted.allocation
     allowed = {path: _allowed_types(slot, wanted, config) for path, slot in slots.items()}
+    max_bytes = int(config.bits_per_weight * sum(slot.out_features * slot.in_features for slot in slots.values()) / 8)
+    unknown = {path: _options(slot, dict.fromkeys(allowed[path], 0.0), factor=0.0) for path, slot in slots.items()}
+    allocate(unknown, max_bytes=max_bytes)  # a target that cannot be met is refused before minutes are spent on it
     generator = torch.Generator().manual_seed(config.seed)
     windows_NT = windows_NT[: config.num_windows]
     sensitivity = collect_output_sensitivity(
@@ -80,9 +83,9 @@ def choose_types(
     calibration = _measure_some(
         model, architecture, statistics, estimates, windows_NT=windows_NT, config=config, tell=tell
     )
-    options = {path: _options(slot, estimates[path], calibration) for path, slot in slots.items()}
-    num_weights = sum(slot.out_features * slot.in_features for slot in slots.values())
-    found = allocate(options, max_bytes=int(config.bits_per_weight * num_weights / 8))
+    factors = {path: calibration.factors.get(slot.role, 1.0) for path, slot in slots.items()}
+    options = {path: _options(slot, estimates[path], factor=factors[path]) for path, slot in slots.items()}
+    found = allocate(options, max_bytes=max_bytes)
     return ChosenTypes(types=found.types, allocation=found, calibration=calibration)
 
 
@@ -190,8 +193,7 @@ def _measure_some(
     return calibrate(expected, measured, role_of=role_of)
 
 
-def _options(slot: LinearSlot, estimates: Mapping[StoredType, float], calibration: Calibration) -> list[TypeOption]:
-    factor = calibration.factors.get(slot.role, 1.0)
+def _options(slot: LinearSlot, estimates: Mapping[StoredType, float], *, factor: float) -> list[TypeOption]:
     return [
         TypeOption(type=kind, size_bytes=stored_bytes(slot, kind), damage=factor * damage)
         for kind, damage in estimates.items()

@@ -97,8 +97,8 @@ def render_bits_page(report: BitsReport) -> str:
 
 
 def bits_words(figure: Measurement | None) -> str:
-    """Return a figure in words: a ratio as such, other figures as everywhere."""
-    if figure is not None and figure.unit == "1":
+    """Return a figure in words: a share or a ratio with four digits, other figures as everywhere."""
+    if figure is not None and figure.name in ("perplexity_ratio", "same_top1", "rank_agreement"):
         return f"{figure.value:.4f}"
     return wording.figure_words(figure)
 

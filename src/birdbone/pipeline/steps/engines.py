@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from birdbone.core import Measurement
 from birdbone.evaluate import size_measurements
-from birdbone.models.gguf import GgufReport, QuantizedTensor, StateTensor
+from birdbone.models.gguf import GgufReport, StateTensor
 from birdbone.models.llamacpp import open_engine
 from birdbone.pipeline.context import StepContext
 
@@ -53,7 +54,7 @@ def stored_zeros(tensors: Mapping[str, StateTensor], linear_paths: Iterable[str]
     num_zeros = num_weights = 0
     for path in linear_paths:
         tensor = tensors[f"{path}.weight"]
-        weights_FD = tensor.dequantize() if isinstance(tensor, QuantizedTensor) else tensor
+        weights_FD = tensor if isinstance(tensor, Tensor) else tensor.dequantize()
         num_zeros += int((weights_FD == 0).sum())
         num_weights += weights_FD.numel()
     return Measurement(
