@@ -117,6 +117,15 @@ class DependencyGraph:
 
     def shapes_without(self, structures: Iterable[Structure]) -> dict[str, tuple[int, ...]]:
         """Return the shape of every tensor that is left; those that are gone are not there."""
+        gone, cut = self.cuts(structures)
+        return {
+            name: tuple(size - len(cut.get((name, axis), ())) for axis, size in enumerate(shape))
+            for name, shape in self.shapes.items()
+            if name not in gone
+        }
+
+    def cuts(self, structures: Iterable[Structure]) -> tuple[set[str], dict[tuple[str, int], set[int]]]:
+        """Return the tensors that go whole, and the indices that go from each axis of each tensor."""
         gone: set[str] = set()
         cut: dict[tuple[str, int], set[int]] = defaultdict(set)
         for piece in (piece for structure in structures for piece in self.pieces(structure)):
@@ -124,11 +133,7 @@ class DependencyGraph:
                 gone.add(piece.tensor)
             else:
                 cut[piece.tensor, piece.axis].update(piece.indices)
-        return {
-            name: tuple(size - len(cut.get((name, axis), ())) for axis, size in enumerate(shape))
-            for name, shape in self.shapes.items()
-            if name not in gone
-        }
+        return gone, cut
 
     @property
     def num_decoder_parameters(self) -> int:
