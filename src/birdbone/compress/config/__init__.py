@@ -13,7 +13,6 @@ from birdbone.compress.config.shedding import (
     ShedPattern,
     StructuralKind,
     StructuralPattern,
-    StructuralShedConfig,
     TargetedPattern,
     UnstructuredPattern,
 )
@@ -45,7 +44,6 @@ __all__ = [
     "StoredType",
     "StructuralKind",
     "StructuralPattern",
-    "StructuralShedConfig",
     "TargetedPattern",
     "UnstructuredPattern",
     "WandaConfig",
