@@ -28,8 +28,8 @@ from birdbone.compress.shedding.archive import Archive, from_archive, to_archive
 from birdbone.compress.shedding.choosing import Choice
 from birdbone.compress.shedding.cutting import cut_model
 from birdbone.compress.shedding.effect import CutEffect, weigh_graph, weigh_structures
-from birdbone.compress.shedding.masking import ZeroPattern, is_zeros, put_zeros, require_all_fit
-from birdbone.compress.shedding.planning import plan_cut
+from birdbone.compress.shedding.masking import ZeroPattern, put_zeros, require_all_fit
+from birdbone.compress.shedding.planning import StructuresPattern, plan_cut
 from birdbone.compress.shedding.restoring import restore_structures
 from birdbone.compress.statistics import collect_statistics
 from birdbone.core import write_json
@@ -100,7 +100,11 @@ def shed(
     with question_bar("shedding") as tell:
         progress: Progress = tell if tell is not None else lambda _done, _total: None
         work = _Work(loaded=loaded, windows_NT=windows_NT, judged_NT=judged_NT, refits=refits, progress=progress)
-        found = work.zero(wanted.pattern) if is_zeros(wanted.pattern) else work.cut(wanted, is_dry=is_dry)
+        pattern = wanted.pattern
+        if isinstance(pattern, ZeroPattern):
+            found = work.zero(pattern)
+        else:
+            found = work.cut(pattern, wanted.protect, is_dry=is_dry)
     if out is not None and not is_dry:
         _write(loaded, found.archive, out)
         return replace(found.told, out=out)
@@ -160,12 +164,12 @@ class _Work:
         )
         return _Found(told=told, archive=None)
 
-    def cut(self, wanted: Wanted, *, is_dry: bool) -> _Found:
+    def cut(self, pattern: StructuresPattern, protect: ProtectConfig, *, is_dry: bool) -> _Found:
         """Take structures out, or only say which would go."""
         model, graph = self.loaded.model, build_dependency_graph(self.loaded.architecture)
-        choice = plan_cut(model, graph, wanted.pattern, self.windows_NT, protect=wanted.protect, progress=self.progress)
+        choice = plan_cut(model, graph, pattern, self.windows_NT, protect=protect, progress=self.progress)
         if is_dry:
-            return _Found(told=self._told(wanted, choice, weigh_structures(graph, choice)), archive=None)
+            return _Found(told=self._told(pattern, choice, weigh_structures(graph, choice)), archive=None)
         before = self._perplexity()
         shed = cut_model(
             model,
@@ -178,13 +182,11 @@ class _Work:
         effect = CutEffect(
             before=weigh_graph(graph), after=after, perplexity_before=before, perplexity_after=self._perplexity()
         )
-        return _Found(told=self._told(wanted, choice, effect), archive=to_archive(shed))
+        return _Found(told=self._told(pattern, choice, effect), archive=to_archive(shed))
 
-    def _told(self, wanted: Wanted, choice: Choice, effect: CutEffect) -> Told:
+    def _told(self, pattern: StructuresPattern, choice: Choice, effect: CutEffect) -> Told:
         names = tuple(structure.name for structure in choice.structures)
-        return Told(
-            model=self.loaded.name, pattern=wanted.pattern, structures=names, effect=effect, sparsity=None, out=None
-        )
+        return Told(model=self.loaded.name, pattern=pattern, structures=names, effect=effect, sparsity=None, out=None)
 
     def _perplexity(self) -> float | None:
         if self.judged_NT is None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeGuard, assert_never
+from typing import assert_never
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from birdbone.compress.config import BlockPattern, NOfMPattern, ShedPattern, UnstructuredPattern, WandaConfig
+from birdbone.compress.config import BlockPattern, NOfMPattern, UnstructuredPattern, WandaConfig
 from birdbone.compress.importance import score_linear
 from birdbone.compress.refit import refit_survivors
 from birdbone.compress.shedding.unstructured import shed_lowest
@@ -67,11 +67,6 @@ def mask_of(scores_FD: Tensor, pattern: ZeroPattern) -> Bool[Tensor, "F D"]:
             return shed_blocks(scores_FD, full_FD, rows=pattern.rows, columns=pattern.columns, share=pattern.share)
         case _:
             assert_never(pattern)
-
-
-def is_zeros(pattern: ShedPattern) -> TypeGuard[ZeroPattern]:
-    """Return whether a pattern puts zeros and keeps every shape."""
-    return isinstance(pattern, UnstructuredPattern | NOfMPattern | BlockPattern)
 
 
 def require_all_fit(model: PreTrainedModel, architecture: Architecture, pattern: ZeroPattern) -> None:
