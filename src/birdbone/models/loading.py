@@ -42,7 +42,7 @@ from birdbone.models.gguf import CorruptGgufError, UnsupportedExportError, read_
 from birdbone.models.inspection import describe_architecture, require_family
 from birdbone.models.parsing import parse_gguf_once
 from birdbone.models.quiet import quiet_transformers
-from birdbone.models.rebuilding import load_layered, read_layered_config
+from birdbone.models.rebuilding import load_layered, plain_config, read_layered_config
 from birdbone.models.sources import ModelSource, find_source
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
@@ -150,7 +150,9 @@ def _read_folder(source: ModelSource, dtype: torch.dtype) -> tuple[Any, Any, str
 def _folder_tokenizer(folder: Path) -> Any:
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise TokenizerMissingError(f"{folder} holds no tokenizer (looked for {', '.join(_TOKENIZER_FILES)}).")
-    return AutoTokenizer.from_pretrained(folder)
+    layered = read_layered_config(folder)
+    # It reads config.json on the way, unless it is given one.
+    return AutoTokenizer.from_pretrained(folder, **({} if layered is None else {"config": plain_config(layered)}))
 
 
 def _from_weights(source: ModelSource, dtype: torch.dtype) -> Any:

@@ -30,25 +30,38 @@ from birdbone.models.layer_sizes import (
 )
 from birdbone.models.surgery import LayerKeep, shrink_model
 
+# Names that transformers gives a tensor in a file and nowhere else.
+_NAMES_IN_FILES = {"embed_out.weight": "lm_head.weight"}
 _INDEX, _ONE_FILE = "model.safetensors.index.json", "model.safetensors"
 
 
 def read_layered_config(folder: Path) -> dict[str, Any] | None:
     """Return the values of a folder's config.json if its layers differ, or None."""
-    values: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    path = folder / "config.json"
+    values: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return values if values.get(PER_LAYER_CONFIG) else None
 
 
-def build_layered(values: Mapping[str, Any], *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def plain_config(values: Mapping[str, Any]) -> Any:
+    """Return the configuration without its entries of single layers, which transformers would trip over."""
+    plain = {key: value for key, value in values.items() if key != PER_LAYER_CONFIG}
+    return CONFIG_MAPPING[plain["model_type"]].from_dict(plain)
+
+
+def build_layered(
+    values: Mapping[str, Any], *, dtype: torch.dtype = torch.float32, attn_implementation: str | None = None
+) -> PreTrainedModel:
     """Return the model that a configuration with `per_layer_config` describes; its weights are not set.
 
     Raises:
         CorruptCheckpointError: an entry that no layer can have.
     """
-    plain = {key: value for key, value in values.items() if key != PER_LAYER_CONFIG}
-    config = CONFIG_MAPPING[plain["model_type"]].from_dict(plain)
+    config = plain_config(values)
     with no_init_weights():
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            config, dtype=dtype, attn_implementation=attn_implementation
+        )
+    model.tie_weights()
     architecture = describe_architecture(model)
     entries = {int(index): entry for index, entry in values[PER_LAYER_CONFIG].items()}
     keeps = {index: _keep(entry, config, architecture, index) for index, entry in entries.items()}
@@ -67,7 +80,8 @@ def load_layered(
         CorruptCheckpointError: an entry that no layer can have, or no weights.
     """
     model = build_layered(values, dtype=dtype)
-    state = load_file(file) if file is not None else _folder_state(folder)
+    stored = load_file(file) if file is not None else _folder_state(folder)
+    state = {_NAMES_IN_FILES.get(name, name): tensor for name, tensor in stored.items()}
     expected = dict(model.named_parameters())  # a tied head is named once
     mismatched = [
         (name, state[name].shape, parameter.shape)

@@ -18,18 +18,12 @@ from birdbone.cli.errors import UsageError
 from birdbone.cli.evaluate.bars import question_bar
 from birdbone.compress.budget import spread_sparsity
 from birdbone.compress.config import (
-    AdaptivePattern,
-    BlockPattern,
     EvenBudget,
     LossBudget,
     MaskConfig,
-    NOfMPattern,
     ProtectConfig,
     ShedPattern,
     StructuralKind,
-    StructuralPattern,
-    TargetedPattern,
-    UnstructuredPattern,
     ZeroPattern,
 )
 from birdbone.compress.errors import BadArchiveError
@@ -39,7 +33,7 @@ from birdbone.compress.shedding.archive import Archive, from_archive, to_archive
 from birdbone.compress.shedding.choosing import Choice
 from birdbone.compress.shedding.cutting import cut_model
 from birdbone.compress.shedding.effect import CutEffect, weigh_graph, weigh_structures
-from birdbone.compress.shedding.planning import plan_cut
+from birdbone.compress.shedding.planning import StructuresPattern, plan_cut
 from birdbone.compress.shedding.restoring import restore_structures
 from birdbone.core import write_json
 from birdbone.evaluate.perplexity import token_nll
@@ -109,10 +103,11 @@ def shed(
     with question_bar("shedding") as tell:
         progress: Progress = tell if tell is not None else lambda _done, _total: None
         work = _Work(loaded=loaded, windows_NT=windows_NT, judged_NT=judged_NT, refits=refits, progress=progress)
-        if isinstance(wanted.pattern, UnstructuredPattern | NOfMPattern | BlockPattern):
-            found = work.zero(wanted.pattern)
+        pattern = wanted.pattern
+        if isinstance(pattern, ZeroPattern):
+            found = work.zero(pattern)
         else:
-            found = work.cut(wanted.pattern, wanted.protect, is_dry=is_dry)
+            found = work.cut(pattern, wanted.protect, is_dry=is_dry)
     if out is not None and not is_dry:
         _write(loaded, found.archive, out)
         return replace(found.told, out=out)
@@ -177,9 +172,7 @@ class _Work:
         )
         return _Found(told=told, archive=None)
 
-    def cut(
-        self, pattern: StructuralPattern | TargetedPattern | AdaptivePattern, protect: ProtectConfig, *, is_dry: bool
-    ) -> _Found:
+    def cut(self, pattern: StructuresPattern, protect: ProtectConfig, *, is_dry: bool) -> _Found:
         """Take structures out, or only say which would go."""
         model, graph = self.loaded.model, build_dependency_graph(self.loaded.architecture)
         choice = plan_cut(model, graph, pattern, self.windows_NT, protect=protect, progress=self.progress)
@@ -199,7 +192,7 @@ class _Work:
         )
         return _Found(told=self._told(pattern, choice, effect), archive=to_archive(shed))
 
-    def _told(self, pattern: ShedPattern, choice: Choice, effect: CutEffect) -> Told:
+    def _told(self, pattern: StructuresPattern, choice: Choice, effect: CutEffect) -> Told:
         names = tuple(structure.name for structure in choice.structures)
         return Told(model=self.loaded.name, pattern=pattern, structures=names, effect=effect, sparsity=None, out=None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def write(found: Found, *, ledger: Path | None, page: Path | None) -> Iterator[P
     Raises:
         DiskFullError: no room; earlier files stay.
     """
-    texts = (
+    texts: tuple[tuple[Path | None, Callable[[], str]], ...] = (
         (ledger, lambda: found.ledger.model_dump_json(indent=2)),
         (page, lambda: render_plates_page(found.ledger, found.paths)),
     )

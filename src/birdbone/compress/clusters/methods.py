@@ -8,8 +8,8 @@ from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage  # type: ignore[import-untyped]
-from sklearn.cluster import HDBSCAN, KMeans  # type: ignore[import-untyped]
+from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.cluster import HDBSCAN, KMeans
 
 from birdbone.compress.clusters.groups import Quality
 from birdbone.compress.clusters.quality import measure_quality

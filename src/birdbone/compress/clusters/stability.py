@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import adjusted_rand_score  # type: ignore[import-untyped]
+from sklearn.metrics import adjusted_rand_score
 
 from birdbone.compress.clusters.groups import Agreement, Stability
 from birdbone.compress.clusters.methods import Grouping, Method, group_units, with_count

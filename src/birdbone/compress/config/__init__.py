@@ -49,7 +49,6 @@ from birdbone.compress.config.shedding import (
     ShedPattern,
     StructuralKind,
     StructuralPattern,
-    StructuralShedConfig,
     TargetedPattern,
     UnstructuredPattern,
 )
@@ -119,7 +118,6 @@ __all__ = [
     "StoredType",
     "StructuralKind",
     "StructuralPattern",
-    "StructuralShedConfig",
     "TargetedPattern",
     "ThresholdConfig",
     "TuneConfig",

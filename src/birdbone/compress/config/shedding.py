@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from birdbone.compress.config.growth import ProtectConfig
 from birdbone.core import Settings
 
 StructuralKind = Literal["neuron", "head", "kv_group", "layer", "attention", "feed_forward"]
@@ -94,18 +93,3 @@ class ScheduleConfig(Settings):
     """Waves until the whole share is gone."""
     max_step: float = Field(default=1.0, gt=0, le=1)
     """Share that may go in one wave, whatever the curve says; what is held back goes in later waves."""
-
-
-class StructuralShedConfig(Settings):
-    """One structural cut, with all that it needs."""
-
-    pattern: ShedPattern
-    """What goes."""
-    schedule: ScheduleConfig = ScheduleConfig()
-    """How fast."""
-    protect: ProtectConfig = ProtectConfig()
-    """What stays."""
-    refits: bool = True
-    """Whether what stays takes over the work of what went, by exact least squares."""
-    damping: float = Field(default=0.01, ge=1e-6, le=1)
-    """Share of the mean input power added to every input in the refit."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 
 from birdbone.compress.growth.structures import Structure, StructureKind
@@ -84,11 +84,11 @@ class DependencyGraph:
     architecture: Architecture
     shapes: Mapping[str, tuple[int, ...]]
     spaces: Mapping[str, Space]
-    _heads: tuple[LayerHeads, ...] = field(repr=False)
 
     def heads(self, layer: int) -> LayerHeads:
         """Return the heads of a layer."""
-        return self._heads[layer]
+        layout = self.architecture.layers[layer]
+        return LayerHeads(num_heads=layout.num_heads, num_kv_heads=layout.num_kv_heads)
 
     def structures(self, *kinds: StructureKind) -> tuple[Structure, ...]:
         """Return every structure of these kinds, of the layers in their order, and then those outside."""
@@ -117,6 +117,15 @@ class DependencyGraph:
 
     def shapes_without(self, structures: Iterable[Structure]) -> dict[str, tuple[int, ...]]:
         """Return the shape of every tensor that is left; those that are gone are not there."""
+        gone, cut = self.cuts(structures)
+        return {
+            name: tuple(size - len(cut.get((name, axis), ())) for axis, size in enumerate(shape))
+            for name, shape in self.shapes.items()
+            if name not in gone
+        }
+
+    def cuts(self, structures: Iterable[Structure]) -> tuple[set[str], dict[tuple[str, int], set[int]]]:
+        """Return the tensors that go whole, and the indices that go from each axis of each tensor."""
         gone: set[str] = set()
         cut: dict[tuple[str, int], set[int]] = defaultdict(set)
         for piece in (piece for structure in structures for piece in self.pieces(structure)):
@@ -124,11 +133,7 @@ class DependencyGraph:
                 gone.add(piece.tensor)
             else:
                 cut[piece.tensor, piece.axis].update(piece.indices)
-        return {
-            name: tuple(size - len(cut.get((name, axis), ())) for axis, size in enumerate(shape))
-            for name, shape in self.shapes.items()
-            if name not in gone
-        }
+        return gone, cut
 
     @property
     def num_decoder_parameters(self) -> int:
@@ -136,7 +141,7 @@ class DependencyGraph:
         return sum(prod(self.shapes[name]) for layer in self.architecture.layers for name in self._tensors(layer))
 
     def _of_layer(self, layout: LayerLayout, kind: StructureKind) -> Iterator[Structure]:
-        heads = self._heads[layout.index]
+        heads = self.heads(layout.index)
         counts: dict[StructureKind, int] = {
             "neuron": layout.feed_forward_size if layout.feed_forward else 0,
             "query_head": heads.num_heads,
@@ -167,7 +172,7 @@ class DependencyGraph:
             case "query_head":
                 return {_queries(layer): range(number * width, (number + 1) * width)}
             case _:
-                span = width * self._heads[layer].heads_per_group
+                span = width * self.heads(layer).heads_per_group
                 keys = range(number * width, (number + 1) * width)
                 return {_queries(layer): range(number * span, (number + 1) * span), _keys(layer): keys}
 
@@ -191,14 +196,18 @@ class DependencyGraph:
         return self._block_tensors(layout, "attention") + self._block_tensors(layout, "feed_forward")
 
 
+_Axes = dict[str, list[Axis]]
+_Shapes = dict[str, tuple[int, ...]]
+
+
 def build_dependency_graph(architecture: Architecture) -> DependencyGraph:
     """Return the graph of a model. Layers may differ in width and heads, or lack a block.
 
     Source: Fang et al. 2023 (DepGraph), arXiv:2301.12900, sec. 3.2. Differs: the architecture is known, so that nothing
     is traced, and grouped-query heads and fused matrices are exact.
     """
-    axes: dict[str, list[Axis]] = defaultdict(list)
-    shapes: dict[str, tuple[int, ...]] = {}
+    axes: _Axes = defaultdict(list)
+    shapes: _Shapes = {}
     _add_ends(architecture, axes, shapes)
     for layout in architecture.layers:
         _add_norms(architecture, layout, axes, shapes)
@@ -206,11 +215,10 @@ def build_dependency_graph(architecture: Architecture) -> DependencyGraph:
             _add_linear(layout.index, slot, axes, shapes)
     widths = {name: _width(members, shapes) for name, members in axes.items()}
     spaces = {name: Space(name=name, width=widths[name], axes=tuple(members)) for name, members in axes.items()}
-    heads = tuple(_count_heads(architecture, layout) for layout in architecture.layers)
-    return DependencyGraph(architecture=architecture, shapes=shapes, spaces=spaces, _heads=heads)
+    return DependencyGraph(architecture=architecture, shapes=shapes, spaces=spaces)
 
 
-def _add_ends(architecture: Architecture, axes: dict[str, list[Axis]], shapes: dict[str, tuple[int, ...]]) -> None:
+def _add_ends(architecture: Architecture, axes: _Axes, shapes: _Shapes) -> None:
     embedding = f"{architecture.embedding}.weight"
     shapes[embedding] = (architecture.vocab_size, architecture.hidden_size)
     axes[VOCABULARY].append(Axis(tensor=embedding, axis=0))
@@ -224,9 +232,7 @@ def _add_ends(architecture: Architecture, axes: dict[str, list[Axis]], shapes: d
         _add_norm(architecture, architecture.final_norm, axes, shapes)
 
 
-def _add_norms(
-    architecture: Architecture, layout: LayerLayout, axes: dict[str, list[Axis]], shapes: dict[str, tuple[int, ...]]
-) -> None:
+def _add_norms(architecture: Architecture, layout: LayerLayout, axes: _Axes, shapes: _Shapes) -> None:
     for role, path in layout.norms.items():
         if role in ("query", "key"):
             shapes[f"{path}.weight"] = (architecture.head_dim,)
@@ -234,16 +240,14 @@ def _add_norms(
             _add_norm(architecture, path, axes, shapes)
 
 
-def _add_norm(
-    architecture: Architecture, path: str, axes: dict[str, list[Axis]], shapes: dict[str, tuple[int, ...]]
-) -> None:
+def _add_norm(architecture: Architecture, path: str, axes: _Axes, shapes: _Shapes) -> None:
     names = [f"{path}.weight"] + ([f"{path}.bias"] if architecture.norm_kind == "layer" else [])
     for name in names:
         shapes[name] = (architecture.hidden_size,)
         axes[RESIDUAL].append(Axis(tensor=name, axis=0))
 
 
-def _add_linear(layer: int, slot: LinearSlot, axes: dict[str, list[Axis]], shapes: dict[str, tuple[int, ...]]) -> None:
+def _add_linear(layer: int, slot: LinearSlot, axes: _Axes, shapes: _Shapes) -> None:
     weight, bias = f"{slot.path}.weight", f"{slot.path}.bias"
     shapes[weight] = (slot.out_features, slot.in_features)
     if slot.has_bias:
@@ -270,16 +274,6 @@ def _spaces_of_outputs(layer: int, slot: LinearSlot) -> Iterator[tuple[str, tupl
 
 def _space_of_part(layer: int, part: str) -> str:
     return {"q": _queries(layer), "k": _keys(layer), "v": _keys(layer)}.get(part, _neurons(layer))
-
-
-def _count_heads(architecture: Architecture, layout: LayerLayout) -> LayerHeads:
-    rows: dict[str, int] = {slot.role: slot.out_features for slot in layout.attention}
-    for slot in layout.attention:
-        if slot.fused is not None:
-            rows |= dict(zip(slot.fused.parts, slot.fused.sizes, strict=True))
-    return LayerHeads(
-        num_heads=rows.get("q", 0) // architecture.head_dim, num_kv_heads=rows.get("k", 0) // architecture.head_dim
-    )
 
 
 def _width(axes: list[Axis], shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -131,7 +131,8 @@ def _unit_costs(w_FD: Tensor, precision_DD: Tensor, unit_width: int) -> Tensor:
     # A unit that is gone has a zero block; the identity stands in, its cost is not looked at.
     is_gone_G = own_GWW.diagonal(dim1=1, dim2=2).sum(dim=1) <= 0
     own_GWW = torch.where(is_gone_G[:, None, None], torch.eye(unit_width), own_GWW)
-    return (torch.linalg.solve(own_GWW, w_GFW.transpose(1, 2)) * w_GFW.transpose(1, 2)).sum(dim=(1, 2))
+    costs_G: Tensor = (torch.linalg.solve(own_GWW, w_GFW.transpose(1, 2)) * w_GFW.transpose(1, 2)).sum(dim=(1, 2))
+    return costs_G
 
 
 def _eliminate(w_FD: Tensor, precision_DD: Tensor, columns: list[int]) -> float:

@@ -6,6 +6,7 @@ Shapes: G units of a block.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from jaxtyping import Int
 from torch import Tensor
@@ -137,7 +138,7 @@ def _record(
 
 def _block_figures(
     structure: Structure, survey: LayerSurvey, losses: Mapping[Structure, float]
-) -> dict[str, object] | None:
+) -> dict[str, Any] | None:
     block = survey.blocks.get(structure.kind)
     if block is None:
         return None
@@ -152,7 +153,7 @@ def _block_figures(
 
 def _unit_figures(
     structure: Structure, survey: LayerSurvey, losses: Mapping[Structure, float], graph: DependencyGraph
-) -> dict[str, object]:
+) -> dict[str, Any]:
     units, block = _units_of(structure, survey)
     members = _members(structure, graph)
     share_G = units.power / units.power.sum().clamp_min(1e-30)

@@ -71,7 +71,7 @@ def unit_reconstruction_errors(
     precision_DD = torch.cholesky_inverse(factor_DD)
     own_GWW = precision_DD.reshape(len(power_D) // unit_width, unit_width, -1, unit_width)
     own_GWW = own_GWW.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
-    left_G = torch.linalg.inv(own_GWW).diagonal(dim1=1, dim2=2).sum(dim=1)
+    left_G: Tensor = torch.linalg.inv(own_GWW).diagonal(dim1=1, dim2=2).sum(dim=1)
     power_G = (power_D + ridge).reshape(-1, unit_width).sum(dim=1)
     return (left_G / power_G).clamp(0.0, 1.0).masked_fill(power_D.reshape(-1, unit_width).sum(dim=1) == 0, 0.0)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
@@ -62,15 +62,17 @@ def _silence(model: PreTrainedModel, graph: DependencyGraph, rest: LayerRest) ->
 
 
 def _mute(model: PreTrainedModel, path: str) -> RemovableHandle:
-    return model.get_submodule(path).register_forward_hook(lambda _module, _inputs, output: torch.zeros_like(output))
+    linear: nn.Module = model.get_submodule(path)
+    return linear.register_forward_hook(lambda _module, _inputs, output: torch.zeros_like(output))
 
 
 def _narrow(model: PreTrainedModel, path: str, kept: list[int]) -> RemovableHandle:
-    linear: Any = model.get_submodule(path)
-    mask_D = torch.zeros(linear.in_features, device=linear.weight.device, dtype=linear.weight.dtype)
+    linear, w_FD = model.get_submodule(path), model.get_parameter(f"{path}.weight")
+    mask_D = w_FD.new_zeros(w_FD.shape[1])
     mask_D[kept] = 1.0
 
     def narrow(_module: Any, inputs: tuple[Tensor]) -> tuple[Tensor]:
         return (inputs[0] * mask_D,)
 
-    return linear.register_forward_pre_hook(narrow)
+    handle: RemovableHandle = linear.register_forward_pre_hook(narrow)
+    return handle

@@ -22,8 +22,7 @@ StructureKind = Literal[
 
 _KINDS: tuple[StructureKind, ...] = get_args(StructureKind)
 _NAME = re.compile(r"layers\.(\d+)(?:\.(attention|feed_forward)|\.(kv_group|query_head|neuron)\.(\d+))?")
-_OUTSIDE_KINDS: tuple[StructureKind, ...] = get_args(StructureKind)
-_NAME = re.compile(r"(embedding_row|residual_channel)\.(\d+)")
+_OUTSIDE_NAME = re.compile(r"(embedding_row|residual_channel)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

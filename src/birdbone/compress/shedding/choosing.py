@@ -20,6 +20,7 @@ from birdbone.compress.growth.removal import close_structures, require_unprotect
 from birdbone.compress.growth.structures import Structure, StructureKind, UnitKind, match_structures
 
 _UNITS: Mapping[str, UnitKind] = {"neuron": "neuron", "kv_group": "kv_group", "head": "query_head"}
+_BLOCK_OF: Mapping[str, str] = {"neuron": "feed_forward", "kv_group": "attention", "query_head": "attention"}
 _IN_LAYERS: tuple[StructureKind, ...] = ("layer", "attention", "feed_forward", "kv_group", "query_head", "neuron")
 
 
@@ -83,19 +84,41 @@ def choose_structures(
         for kind in kinds
         if (steps := list(_steps(graph, layout.index, kind, costs, protected, multiple=pattern.width_multiple)))
     ]
-    chosen: list[Structure] = []
-    damage = 0.0
+    taken = _Taken(graph)
     for step in _cheapest_first(queues):
-        if graph.num_parameters(chosen) >= pattern.share * total:
+        if taken.num_parameters >= pattern.share * total:
             break
-        chosen += step.structures
-        damage += step.damage
-    reached = graph.num_parameters(chosen)
-    if reached < pattern.share * total:
-        message = f"Of the decoder's parameters {pattern.share:.1%} should go; {reached / total:.1%} may."
-        raise ShareOutOfReachError(message, share=reached / total)
-    closed = close_structures(graph, chosen)
-    return Choice(structures=closed, num_parameters=graph.num_parameters(closed), damage=damage)
+        taken.add(step)
+    if taken.num_parameters < pattern.share * total:
+        reached = taken.num_parameters / total
+        message = f"Of the decoder's parameters {pattern.share:.1%} should go; {reached:.1%} may."
+        raise ShareOutOfReachError(message, share=reached)
+    closed = close_structures(graph, taken.structures)
+    return Choice(structures=closed, num_parameters=graph.num_parameters(closed), damage=taken.damage)
+
+
+class _Taken:
+    """Steps that were taken. Sizes of units add up; only a block, which swallows its units, is weighed anew."""
+
+    def __init__(self, graph: DependencyGraph) -> None:
+        self._graph = graph
+        self._whole: set[tuple[int | None, str]] = set()
+        self.structures: list[Structure] = []
+        self.num_parameters, self.damage = 0, 0.0
+
+    def add(self, step: _Step) -> None:
+        """Take a step, unless a block that it lies in is gone already."""
+        first = step.structures[0]
+        is_unit = first.kind in _BLOCK_OF
+        if {(first.layer, "layer"), (first.layer, _BLOCK_OF.get(first.kind, first.kind))} & self._whole:
+            return
+        self.structures += step.structures
+        self.damage += step.damage
+        if is_unit:
+            self.num_parameters += step.saving
+        else:
+            self._whole.add((first.layer, first.kind))
+            self.num_parameters = self._graph.num_parameters(self.structures)
 
 
 def _cheapest_first(queues: Sequence[Sequence[_Step]]) -> Iterator[_Step]:
@@ -130,12 +153,11 @@ def _steps(
     block = Structure(kind="feed_forward" if unit == "neuron" else "attention", layer=layer)
     whole = max(costs.blocks.get(block, 1.0), 1e-6)
     units, errors = order.units_R.tolist(), order.errors_R.tolist()
-    before = 0.0
+    one, before = graph.num_parameters([Structure(kind=unit, layer=layer, index=units[0])]) if units else 0, 0.0
     for group in _groups(graph, layer, unit, units, protected, multiple=multiple):
         after = max(before, errors[units.index(group[-1])])
         structures = tuple(Structure(kind=unit, layer=layer, index=index) for index in group)
-        saving = graph.num_parameters(structures)
-        yield _Step(structures=structures, damage=whole * (after - before), saving=saving)
+        yield _Step(structures=structures, damage=whole * (after - before), saving=one * len(group))
         before = after
 
 

@@ -19,6 +19,7 @@ from birdbone.compress.growth.survey import survey_layers
 from birdbone.compress.shedding.choosing import Choice, choose_structures, choose_targeted
 
 Progress = Callable[[int, int], None]
+StructuresPattern = StructuralPattern | AdaptivePattern | TargetedPattern
 
 _UNITS: dict[str, UnitKind] = {"neuron": "neuron", "kv_group": "kv_group", "head": "query_head"}
 _BLOCKS: dict[str, StructureKind] = {
@@ -36,7 +37,7 @@ _SURVEY_WINDOWS = 4
 def plan_cut(
     model: PreTrainedModel,
     graph: DependencyGraph,
-    pattern: StructuralPattern | AdaptivePattern | TargetedPattern,
+    pattern: StructuresPattern,
     windows_NT: Int[Tensor, "N T"],
     *,
     protect: ProtectConfig,

@@ -10,7 +10,7 @@ out again.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -66,7 +66,7 @@ def _fill(
     rests: tuple[LayerRest, ...],
 ) -> None:
     whole = _whole_blocks(graph, rests)
-    places = _places(shed)
+    places, (_, cut) = _places(shed), graph.cuts(shed.structures)
     for name, target in full.named_parameters():
         now = _parameter(model, _name_now(name, places, graph))
         kept = shed.tensors.get(name)
@@ -76,7 +76,7 @@ def _fill(
             continue
         target.copy_(kept)
         if now is not None and name not in whole:
-            _put_survivors(target, now, graph, name, shed)
+            _put_survivors(target, now, [cut.get((name, axis), set()) for axis in range(target.ndim)])
 
 
 def _whole_blocks(graph: DependencyGraph, rests: tuple[LayerRest, ...]) -> set[str]:
@@ -94,14 +94,12 @@ def _whole_blocks(graph: DependencyGraph, rests: tuple[LayerRest, ...]) -> set[s
     return names
 
 
-def _put_survivors(target: Tensor, now: Tensor, graph: DependencyGraph, name: str, shed: Shed) -> None:
+def _put_survivors(target: Tensor, now: Tensor, gone: Sequence[Collection[int]]) -> None:
     """Write what the cut left of a tensor to where it lay."""
-    axes = [set(range(size)) for size in target.shape]
-    for structure in shed.structures:
-        for piece in graph.pieces(structure):
-            if piece.tensor == name and piece.axis is not None:
-                axes[piece.axis] -= set(piece.indices)
-    kept = [torch.tensor(sorted(axis)) for axis in axes]
+    kept = [
+        torch.tensor([index for index in range(size) if index not in lost])
+        for size, lost in zip(target.shape, gone, strict=True)
+    ]
     if target.ndim == 1:
         target[kept[0]] = now
     else:

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 from birdbone.evaluate.cost.flops import ModelShape
 from birdbone.models import ModelSource, describe_architecture
 from birdbone.models.quiet import quiet_transformers
+from birdbone.models.rebuilding import build_layered, read_layered_config
 
 
 def make_skeleton(source: ModelSource) -> Any:
@@ -22,6 +23,9 @@ def make_skeleton(source: ModelSource) -> Any:
     """
     options = {"gguf_file": source.file.name} if source.kind == "gguf" and source.file is not None else {}
     with quiet_transformers(), torch.device("meta"):
+        layered = None if options else read_layered_config(source.folder)
+        if layered is not None:
+            return build_layered(layered, attn_implementation="eager").eval()
         config = AutoConfig.from_pretrained(source.folder, **options)
         return AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
 

@@ -5,6 +5,7 @@ Needs: `birdbone.core`, torch, NumPy; the `gguf` package for the sizes of types 
 The proof that a file says the same as the model it came from is in `birdbone.models.llamacpp`.
 """
 
+from birdbone.models.gguf.adapter import LowRankUpdate, write_gguf_adapter
 from birdbone.models.gguf.blocks import (
     BLOCK_SIZE,
     GgufType,
@@ -40,6 +41,7 @@ __all__ = [
     "GgufSummary",
     "GgufTensorInfo",
     "GgufType",
+    "LowRankUpdate",
     "PackedTensor",
     "QuantizedTensor",
     "RoundedTensor",
@@ -62,4 +64,5 @@ __all__ = [
     "size_bytes",
     "tokenizer_metadata",
     "write_gguf",
+    "write_gguf_adapter",
 ]

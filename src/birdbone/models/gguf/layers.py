@@ -18,7 +18,17 @@ import torch
 from torch import Tensor
 
 from birdbone.models.gguf.errors import UnsupportedExportError
-from birdbone.models.gguf.names import LAYERED_FAMILIES, GgufFamily, family_of, gguf_name
+from birdbone.models.gguf.names import (
+    LAYERED_FAMILIES,
+    GgufFamily,
+    family_of,
+    fused_by_head_order,
+    gguf_name,
+    layer_of,
+    move_layer,
+    rotary_pair_order,
+    row_order_of,
+)
 
 _SMALLEST_WIDTH = 32
 
@@ -59,6 +69,25 @@ class LayerPlan:
     sizes: tuple[LayerSize, ...]
     fillers: Mapping[str, Tensor]
     notes: tuple[str, ...]
+
+    def name_of(self, source: str) -> str:
+        """Return the GGUF name of a state-dict tensor, with its layer's place in the file."""
+        return move_layer(gguf_name(source, self.family), self.positions)
+
+    def row_order(self, source: str, num_rows: int) -> Tensor | None:
+        """Return the order in which the rows of a state-dict tensor stand in the file, or None if as they are."""
+        layer, target = layer_of(source), gguf_name(source, self.family)
+        if layer is None:
+            return None
+        size = self.sizes[self.positions[layer]]
+        match row_order_of(target, self.family):
+            case "rotary_pairs":
+                is_key = target.split(".")[-2] == "attn_k"
+                return rotary_pair_order(num_rows, num_heads=size.num_kv_heads if is_key else size.num_heads)
+            case "fused_by_head":
+                return fused_by_head_order(num_rows, num_heads=size.num_heads)
+            case _:
+                return None
 
 
 def sizes_of_config(config: Any) -> tuple[LayerSize, ...]:

@@ -30,15 +30,7 @@ from birdbone.models.gguf.metadata import (
     model_metadata,
     rope_factor_tensor,
 )
-from birdbone.models.gguf.names import (
-    family_of,
-    fused_by_head_order,
-    gguf_name,
-    layer_of,
-    move_layer,
-    rotary_pair_order,
-    row_order_of,
-)
+from birdbone.models.gguf.names import family_of, gguf_name
 from birdbone.models.gguf.tensors import RoundedTensor, StateTensor, tensor_bytes
 from birdbone.models.gguf.tokenizer import describe_tokenizer_limits, tokenizer_metadata
 
@@ -147,10 +139,10 @@ class _ExportedTensors:
         """Return one tensor as the file holds it: rows in order, norms shifted."""
         if source in self._added:
             return self._added[source]
-        tensor, target = self._state[source], gguf_name(source, self.family)
+        tensor = self._state[source]
         if self.family.norm_offset and source.endswith("norm.weight"):
             return _plain(tensor, source).float() + self.family.norm_offset
-        order = self._row_order(source, target, tensor.shape[0])
+        order = self.layers.row_order(source, tensor.shape[0])
         if order is None:
             return tensor
         return tensor.take_rows(order) if isinstance(tensor, RoundedTensor) else tensor[order]
@@ -159,7 +151,7 @@ class _ExportedTensors:
         added = {name: _noted(tensor, default_type) for name, tensor in self._added.items()}
         offset = 0
         for source, (shape, kind) in (added | dict(found)).items():
-            target = source if source in added else move_layer(gguf_name(source, self.family), self.layers.positions)
+            target = source if source in added else self.layers.name_of(source)
             entry = TensorEntry(name=target, shape=shape, type_id=int(kind), offset=offset)
             planned = _Planned(source=source, entry=entry, type=kind)
             offset += planned.size_bytes + padding(planned.size_bytes)
@@ -173,20 +165,6 @@ class _ExportedTensors:
                 continue  # buffers of older checkpoints, derived from the config
             if not (is_tied and gguf_name(source, family) == _HEAD):
                 yield source
-
-    def _row_order(self, source: str, target: str, num_rows: int) -> Tensor | None:
-        layer = layer_of(source)
-        if layer is None:
-            return None
-        size = self.layers.sizes[self.layers.positions[layer]]
-        match row_order_of(target, self.family):
-            case "rotary_pairs":
-                is_key = target.split(".")[-2] == "attn_k"
-                return rotary_pair_order(num_rows, num_heads=size.num_kv_heads if is_key else size.num_heads)
-            case "fused_by_head":
-                return fused_by_head_order(num_rows, num_heads=size.num_heads)
-            case _:
-                return None
 
 
 def _noted(tensor: StateTensor, default_type: GgufType) -> _Noted:

@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from birdbone.models.llamacpp.adapter import set_adapter
 from birdbone.models.llamacpp.errors import EngineError, EngineInputError, EngineRefusedModelError
 from birdbone.models.llamacpp.library import Batch, Library, load_library
 
@@ -66,6 +67,20 @@ class LlamaCpp:
             self._call("llama_free", self._context)
             self._call("llama_model_free", self._model)
         self._context = self._model = 0
+
+    def use_adapter(self, path: Path, *, scale: float = 1.0) -> None:
+        """Compute with the LoRA adapter of a GGUF file from now on, instead of any other.
+
+        Raises:
+            EngineRefusedModelError: llama.cpp does not take the file beside this model.
+            EngineSelfTestError: this llama.cpp has no adapters.
+        """
+        if not path.is_file():
+            raise EngineRefusedModelError(f"There is no file {path.name} to open.", kind_of_fault="missing")
+        self._library.forget_log()
+        if not set_adapter(self._library, model=self._model, context=self._context, path=path, scale=scale):
+            raise _refusal(path, self._library)
+        self._clear()
 
     @property
     def context_length_trained(self) -> int:
