@@ -8,6 +8,7 @@ import typer
 
 import birdbone
 from birdbone.cli.compress import compress
+from birdbone.cli.compress.waves import waves
 from birdbone.cli.edge import VERBOSE, Door, prepare_process
 from birdbone.cli.evaluate import evaluate
 from birdbone.cli.housekeeping import clean, config, init, validate
@@ -43,6 +44,7 @@ for _command in _COMMANDS:
 app.add_typer(late(compress), name="compress")
 app.add_typer(late(evaluate), name="eval")
 app.add_typer(late(vault), name="vault")
+app.add_typer(late(waves), name="waves")
 
 
 def _print_version(is_asked: bool) -> None:

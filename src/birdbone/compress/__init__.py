@@ -1,7 +1,8 @@
 """The bird-bone craft: removing what carries no load, mending what that hurt, and giving the rest the bits it needs.
 
-Owns: statistics of activations, importance, shedding, refit, healing, regrowth, the stop-loss, quantization, low-rank
-correction; their settings (`config/`). Needs: torch, `models`, `train`. It knows nothing of runs, files or screens.
+Owns: statistics of activations, importance, shedding, refit, healing, regrowth, the stop-loss, the control of waves,
+damage, loss spikes, quantization, low-rank correction; their settings (`config/`). Needs: torch, `models`, `train`,
+`evaluate`. It knows nothing of runs, files or screens.
 
 What needs torch is imported from its own module (`birdbone.compress.waves`, `birdbone.compress.statistics`, ...), so
 that a recipe is checked without it.
@@ -10,13 +11,18 @@ that a recipe is checked without it.
 from birdbone.compress.config import LowRankConfig, QuantizeConfig, WavesConfig
 from birdbone.compress.errors import CompressError
 from birdbone.compress.stop_loss import WaveDecision, WaveVerdict, judge_wave
+from birdbone.compress.wave_control import WaveOutcome, WavePlan, find_emergency, next_wave
 
 __all__ = [
     "CompressError",
     "LowRankConfig",
     "QuantizeConfig",
     "WaveDecision",
+    "WaveOutcome",
+    "WavePlan",
     "WaveVerdict",
     "WavesConfig",
+    "find_emergency",
     "judge_wave",
+    "next_wave",
 ]

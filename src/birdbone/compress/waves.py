@@ -22,6 +22,7 @@ from birdbone.compress.refit import refit_survivors
 from birdbone.compress.regrowth import choose_regrowth, loss_gradients
 from birdbone.compress.shedding import shed_lowest
 from birdbone.compress.statistics import InputStatistics
+from birdbone.compress.thresholds.shares import Fractions, shed_by_fractions
 from birdbone.models import Architecture
 from birdbone.watch import MetricSink
 
@@ -43,6 +44,7 @@ def shed_wave(
     statistics: Mapping[str, InputStatistics],
     config: WavesConfig,
     gradients: Mapping[str, GradientStatistics] | None = None,
+    fractions: Mapping[str, Fractions] | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Masks:
     """Shed the least important weights of every linear, let the rest take over its output; return the new masks.
@@ -52,6 +54,8 @@ def shed_wave(
 
     Args:
         gradients: by path, of `model` as it is; needed where the metric reads them.
+        fractions: the shares of clusters, from `thresholds.cluster_fractions`; a linear without sheds
+            `config.shed.fraction` of each row.
 
     Raises:
         MissingGradientsError: the metric reads gradients and there are none; `model` is unchanged.
@@ -61,7 +65,7 @@ def shed_wave(
         weight_FD = model.get_parameter(f"{path}.weight")
         found = None if gradients is None else gradients[path]
         scores_FD = score_linear(weight_FD, statistics[path], config.importance, gradients=found)
-        shed[path] = shed_lowest(scores_FD, mask_FD, fraction=config.shed.fraction)
+        shed[path] = _shed(scores_FD, mask_FD, (fractions or {}).get(path), fraction=config.shed.fraction)
         _refit(weight_FD, weight_FD.clone(), mask_FD=shed[path], statistics=statistics[path], config=config)
         progress(number, len(masks))
     return shed
@@ -119,6 +123,12 @@ def draw_windows(windows_NT: Int[Tensor, "N T"], *, count: int, wave: int, seed:
     """Return `count` windows for a wave (all of them if there are fewer): a pure function of the wave and the seed."""
     order = torch.randperm(len(windows_NT), generator=torch.Generator().manual_seed(seed * 100_003 + wave))
     return windows_NT[order[:count]]
+
+
+def _shed(scores_FD: Tensor, mask_FD: Tensor, fractions: Fractions | None, *, fraction: float) -> Tensor:
+    if fractions is None:
+        return shed_lowest(scores_FD, mask_FD, fraction=fraction)
+    return shed_by_fractions(scores_FD, mask_FD, fractions)
 
 
 def _grow(gradient_FD: Tensor, mask_FD: Tensor, config: RegrowConfig) -> Tensor:

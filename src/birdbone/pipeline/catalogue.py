@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
+from birdbone.compress import next_wave
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.errors import UnknownStepError
 from birdbone.pipeline.recipe import StepSettings, WavesStep
+from birdbone.pipeline.wave_history import STOPPED, wave_outcomes
 
 StepFunction = Callable[[StepContext, Any], StepResult]
 
@@ -31,7 +33,10 @@ def _once(_settings: Any, rounds: Sequence[StepResult]) -> bool:
 
 
 def _while_waves_hold(settings: WavesStep, rounds: Sequence[StepResult]) -> bool:
-    return len(rounds) < settings.max_waves and not (rounds and rounds[-1].notes["verdict"] == "undone")
+    notes = [result.notes for result in rounds]
+    if notes and notes[-1]["verdict"] == STOPPED:
+        return False
+    return next_wave(wave_outcomes(notes, settings), settings).fraction is not None
 
 
 CATALOGUE: dict[str, StepKind] = {

@@ -54,6 +54,8 @@ class StepContext:
     figures: tuple[Measurement, ...] = ()
     """Figures of earlier steps."""
     report_progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+    wait_for_leave: Callable[[], bool] = lambda: True
+    """Waits while a person holds the waves of the run, and says whether another one is to be made."""
 
     def with_artefacts(self, artefacts: dict[str, str]) -> StepContext:
         """Return the same context with more artefacts, for a step that loads again what it has just stored."""

@@ -11,6 +11,7 @@ BirdboneError
     ├── NothingToExportError    pipeline.nothing_to_export
     ├── GateFailedError         pipeline.gate_failed
     ├── BadOverrideError        pipeline.bad_override
+    ├── NoWavesLeftError        pipeline.no_waves_left
     ├── OutOfMemoryError        pipeline.out_of_memory
     ├── StepFailedError         pipeline.step_failed
     └── RunStoppedError         pipeline.stopped
@@ -94,6 +95,14 @@ class BadOverrideError(PipelineError):
     code = "pipeline.bad_override"
     kind: ErrorKind = "invalid"
     hint = "`birdbone status RUN` shows the verdict of a run with the rules that failed."
+
+
+class NoWavesLeftError(PipelineError):
+    """A run that has no waves to come was asked to hold, make or end them."""
+
+    code = "pipeline.no_waves_left"
+    kind: ErrorKind = "conflict"
+    hint = "`birdbone waves show RUN` tells the waves that it made."
 
 
 class OutOfMemoryError(PipelineError):

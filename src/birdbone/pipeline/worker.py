@@ -13,6 +13,7 @@ from birdbone.core.database import connect
 from birdbone.pipeline.catalogue import load_step
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import Recipe
+from birdbone.pipeline.wave_requests import wait_for_leave
 from birdbone.vault import Vault
 from birdbone.watch import StoreSink
 
@@ -45,7 +46,8 @@ class Worker:
         run_folder = self.workspace.run_folder(job.run_id)
         run_folder.mkdir(parents=True, exist_ok=True)
         settings = recipe.step(job.kind)
-        sink = StoreSink(connect(self.database_url), job.run_id, phase=job.label)
+        engine = connect(self.database_url)
+        sink = StoreSink(engine, job.run_id, phase=job.label)
         scratch = _empty_folder(run_folder / "scratch")
         try:
             context = StepContext(
@@ -62,6 +64,7 @@ class Worker:
                 notes=job.notes,
                 figures=job.figures,
                 report_progress=report_progress,
+                wait_for_leave=lambda: wait_for_leave(engine, job.run_id, job.label, report_progress),
             )
             return load_step(job.kind)(context, settings)
         finally:

@@ -23,7 +23,9 @@ class HealConfig(Settings):
 
     kind: Literal["blockwise"] = "blockwise"
     num_steps: int = Field(default=300, ge=0, le=100_000)
-    """Optimiser steps a wave, spread evenly over the blocks; 0 leaves healing out."""
+    """Optimiser steps a wave, spread over the blocks; 0 leaves healing out."""
+    intensity: Literal["even", "severity"] = "even"
+    """How the steps are spread: the same for each block, or more for the blocks that the wave hurt more."""
     num_windows: int = Field(default=16, ge=1, le=1_000_000)
     """Healing windows that a wave draws."""
     batch_size: int = Field(default=2, ge=1, le=65_536)

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from birdbone.compress.config.control import AdaptiveControl, EmergencyConfig, FixedControl
+from birdbone.compress.config.damage import DamageConfig
 from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
 from birdbone.compress.config.importance import ImportanceConfig, WandaConfig
 from birdbone.core import Settings
@@ -27,8 +29,8 @@ class ShedConfig(Settings):
 
     fraction: float = Field(default=0.10, gt=0, le=0.10)
     """Share of a cluster's remaining weights that a wave sheds."""
-    cluster: Literal["linear"] = "linear"
-    """What is thinned evenly: each linear's rows."""
+    cluster: Literal["linear", "biophase"] = "linear"
+    """What is thinned evenly: each linear's rows, or the clusters of its neurons and heads, each by its own health."""
 
 
 class WavesConfig(Settings):
@@ -48,3 +50,9 @@ class WavesConfig(Settings):
     """What a spike of the loss brings back."""
     stop_loss: StopLossConfig = StopLossConfig()
     """When waves are undone."""
+    control: FixedControl | AdaptiveControl = Field(default=FixedControl(), discriminator="kind")
+    """How large each wave is."""
+    emergency: EmergencyConfig = EmergencyConfig()
+    """What ends the waves at once."""
+    damage: DamageConfig = DamageConfig()
+    """What is measured of each layer after a wave."""

@@ -19,6 +19,7 @@ from torch.nn import Parameter
 from transformers import PreTrainedModel
 
 from birdbone.compress.config import HealConfig
+from birdbone.compress.damage import allocate_steps, own_errors
 from birdbone.compress.errors import HealingDivergedError, NoCalibrationDataError
 from birdbone.compress.streams import Streams, advance, mean_relative_error, open_streams, relative_error
 from birdbone.models import Architecture, run_block
@@ -35,6 +36,8 @@ class HealReport:
 
     errors_before: tuple[float, ...]
     errors_after: tuple[float, ...]
+    losses: tuple[tuple[float, ...], ...]
+    """Loss of each step of each block, before its update."""
     num_steps: int
 
 
@@ -45,6 +48,7 @@ class _HealedBlock:
     outputs: list[Tensor]
     error_before: float
     error_after: float
+    losses: tuple[float, ...]
 
 
 def heal_blocks(
@@ -76,7 +80,7 @@ def heal_blocks(
     if windows_NT.numel() == 0:
         raise NoCalibrationDataError("There are no windows to heal on.", hint="Give `heal.num_windows` at least 1.")
     streams = open_streams(pruned, dense, architecture, windows_NT, config.batch_size)
-    steps = _steps_per_block(config.num_steps, architecture.num_layers)
+    steps = _allotted_steps(pruned, dense, architecture, windows_NT, config)
     healed: list[_HealedBlock] = []
     for index in range(architecture.num_layers):
         targets = advance(dense, architecture, index, streams.dense, streams.context)
@@ -95,8 +99,20 @@ def _report(healed: list[_HealedBlock], *, num_steps: int) -> HealReport:
     return HealReport(
         errors_before=tuple(block.error_before for block in healed),
         errors_after=tuple(block.error_after for block in healed),
+        losses=tuple(block.losses for block in healed),
         num_steps=num_steps,
     )
+
+
+def _allotted_steps(
+    pruned: PreTrainedModel, dense: PreTrainedModel, architecture: Architecture, windows_NT: Tensor, config: HealConfig
+) -> list[int]:
+    """Return the steps of each block: the same for all, or by what its own damage is on the first batch."""
+    if config.intensity == "even":
+        return _steps_per_block(config.num_steps, architecture.num_layers)
+    first_BT = windows_NT[: config.batch_size]
+    errors_L = own_errors(pruned, dense, architecture, windows_NT=first_BT, batch_size=config.batch_size)
+    return allocate_steps(config.num_steps, list(errors_L))
 
 
 def _steps_per_block(num_steps: int, num_blocks: int) -> list[int]:
@@ -125,13 +141,14 @@ def _heal_block(
         output = run_block(model, architecture, index, hidden_BTD=streams.student[batch], context=streams.context)
         return relative_error(output, targets[batch])
 
-    _fit_block(index, parameters, loss_of_step, masked=masked, rate=config.learning_rate, num_steps=num_steps)
+    rate = config.learning_rate
+    losses = _fit_block(index, parameters, loss_of_step, masked=masked, rate=rate, num_steps=num_steps)
     healed = advance(model, architecture, index, streams.student, streams.context)
     after = mean_relative_error(healed, targets)
     if not after <= before:
         _put_back(parameters, start)
-        return _HealedBlock(outputs=outputs, error_before=before, error_after=before)
-    return _HealedBlock(outputs=healed, error_before=before, error_after=after)
+        return _HealedBlock(outputs=outputs, error_before=before, error_after=before, losses=losses)
+    return _HealedBlock(outputs=healed, error_before=before, error_after=after, losses=losses)
 
 
 def _fit_block(
@@ -142,10 +159,10 @@ def _fit_block(
     masked: list[tuple[Parameter, Tensor]],
     rate: float,
     num_steps: int,
-) -> None:
+) -> tuple[float, ...]:
     try:
         with trainable(parameters):
-            fit(
+            result = fit(
                 parameters,
                 loss_of_step,
                 FitConfig(num_steps=num_steps, learning_rate=rate),
@@ -153,6 +170,7 @@ def _fit_block(
             )
     except DivergedError as error:
         raise HealingDivergedError(f"Healing of block {index} diverged.", block=index) from error
+    return result.losses
 
 
 def _block_parameters(

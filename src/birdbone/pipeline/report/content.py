@@ -11,7 +11,8 @@ from birdbone.pipeline.citations import Citation, cite_run
 from birdbone.pipeline.report.linears import LinearGrid, linear_grid, relative_to_kind
 from birdbone.pipeline.report.rounding import Rounding, read_rounding
 from birdbone.pipeline.report.summary import ComparedFiles, SummaryRow, compared_files, summary_rows
-from birdbone.pipeline.report.waves import Wave, chosen_wave, exported_wave, read_waves
+from birdbone.pipeline.report.wave_evidence import NextWave, damage_grid
+from birdbone.pipeline.report.waves import Wave, chosen_wave, exported_wave, next_wave_of, read_waves
 from birdbone.pipeline.repository import RunRow, StepRow
 from birdbone.pipeline.service import RunView
 from birdbone.watch import Metric
@@ -69,6 +70,11 @@ class ReportData:
     waves: tuple[Wave, ...]
     chosen: Wave | None
     """The wave whose state counts."""
+    next_wave: NextWave | None
+    """What was planned after the newest wave."""
+    own_damage: LinearGrid | None
+    """Own damage of each layer, one row a wave."""
+    propagated_damage: LinearGrid | None
     sparsity: LinearGrid | None
     importance: LinearGrid | None
     """Mean score a linear, over the mean of its kind."""
@@ -122,6 +128,9 @@ def build_report(view: RunView, *, metrics: Sequence[Metric] = ()) -> ReportData
         dense=view.figure("perplexity", view.artefacts.get("dense", "")),
         waves=waves,
         chosen=chosen,
+        next_wave=next_wave_of(view),
+        own_damage=damage_grid([(f"wave {wave.number}", wave.evidence.own_damage) for wave in waves]),
+        propagated_damage=damage_grid([(f"wave {wave.number}", wave.evidence.propagated_damage) for wave in waves]),
         sparsity=_sparsity(chosen, order=importance.kinds if importance else ()),
         importance=importance,
         importance_step=importance_step,

@@ -39,6 +39,17 @@ def rising_shades(values: tuple[float, ...], words: Callable[[float], str]) -> S
     return Shades(bounds=bounds, classes=tuple(f"q{index}" for index in range(6)), names=names)
 
 
+def log_shades(values: tuple[float, ...], words: Callable[[float], str]) -> Shades:
+    """Return up to six steps of equal factors from the least value above zero to the largest; zero is in the first."""
+    above = tuple(value for value in values if value > 0)
+    low, high = min(above, default=0.0), max(above, default=0.0)
+    if not above or words(low) == words(high):
+        return rising_shades(values, words)
+    bounds = tuple(low * (high / low) ** (index / 6) for index in range(1, 6))
+    names = tuple(f"{words(a)} to {words(b)}" for a, b in itertools.pairwise((min(*values, low), *bounds, high)))
+    return Shades(bounds=bounds, classes=tuple(f"q{index}" for index in range(6)), names=names)
+
+
 def balanced_shades(values: tuple[float, ...]) -> Shades:
     """Return seven steps on either side of 1 by equal factors, as wide as the farthest value needs."""
     reach = max([abs(math.log(value)) for value in values if value > 0], default=0.0)
@@ -49,8 +60,10 @@ def balanced_shades(values: tuple[float, ...]) -> Shades:
     return Shades(bounds=bounds, classes=tuple(f"d{index}" for index in range(7)), names=names)
 
 
-def heat_map(grid: LinearGrid, shades: Shades, *, label: str, words: Callable[[float], str]) -> Markup:
-    """Return the map; an empty place is drawn as an outline."""
+def heat_map(
+    grid: LinearGrid, shades: Shades, *, label: str, words: Callable[[float], str], what: str = "kinds of linear"
+) -> Markup:
+    """Return the map; an empty place is drawn as an outline. `what` says what its rows are."""
     left = 12 + _LETTER * max(len(kind) for kind in grid.kinds)
     every = 1 if len(grid.layers) <= 12 else 5
     parts = [text(left, 11, "layer", "axis")]
@@ -64,7 +77,7 @@ def heat_map(grid: LinearGrid, shades: Shades, *, label: str, words: Callable[[f
             place = (left + column * _CELL, _TOP + row * _ROW)
             parts.append(_cell(*place, grid.values[row][column], shades, name=name, words=words))
     size = {"width": left + _CELL * len(grid.layers) + 8, "height": _TOP + _ROW * len(grid.kinds) + 6}
-    description = f"{len(grid.kinds)} kinds of linear in {len(grid.layers)} layers, {_range(grid, words)}."
+    description = f"{len(grid.kinds)} {what} in {len(grid.layers)} layers, {_range(grid, words)}."
     return drawing(label, description, *parts, **size)
 
 

@@ -6,15 +6,15 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from birdbone.core import Measurement, write_atomically, write_yaml
+from birdbone.core.pages import page_environment
 from birdbone.pipeline.report import wording
 from birdbone.pipeline.report.block_errors import block_errors
 from birdbone.pipeline.report.content import ReportData, build_report
 from birdbone.pipeline.report.curve import healing_curve
-from birdbone.pipeline.report.heat_map import Shades, balanced_shades, heat_map, rising_shades
+from birdbone.pipeline.report.heat_map import Shades, balanced_shades, heat_map, log_shades, rising_shades
 from birdbone.pipeline.report.linears import LinearGrid
 from birdbone.pipeline.report.rounding import Rounding
 from birdbone.pipeline.report.summary import SummaryRow
@@ -51,23 +51,20 @@ def write_report(view: RunView, path: Path, *, metrics: Sequence[Metric] = ()) -
 
 def render_report(data: ReportData) -> str:
     """Return the page as HTML. The same data give the same text."""
-    environment = Environment(
-        loader=PackageLoader("birdbone.pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    environment = page_environment(
+        "birdbone.pipeline.report",
+        {
+            "figure_words": wording.figure_words,
+            "interval_words": wording.interval_words,
+            "author_words": wording.author_words,
+            "change_words": wording.change_words,
+            "change_interval_words": wording.change_interval_words,
+            "digest_words": wording.digest_words,
+            "duration_words": wording.duration_words,
+            "time_words": wording.time_words,
+            "nats_words": wording.nats_words,
+        },
     )
-    environment.filters |= {
-        "figure_words": wording.figure_words,
-        "interval_words": wording.interval_words,
-        "author_words": wording.author_words,
-        "change_words": wording.change_words,
-        "change_interval_words": wording.change_interval_words,
-        "digest_words": wording.digest_words,
-        "duration_words": wording.duration_words,
-        "time_words": wording.time_words,
-    }
     template = environment.get_template("report.html.j2")
     return template.render(
         data=data,
@@ -78,6 +75,8 @@ def render_report(data: ReportData) -> str:
         corrected=_corrected(data.rounding),
         sparsity=_sparsity(data.sparsity),
         importance=_importance(data.importance),
+        own_damage=_damage(data.own_damage, "Own damage, by layer and wave"),
+        propagated_damage=_damage(data.propagated_damage, "Propagated damage, by layer and wave"),
         legend_mark=_legend_mark,
         bars=_bars,
         fates=_fates(data),
@@ -140,6 +139,18 @@ def _importance(grid: LinearGrid | None) -> Heat | None:
     shades = balanced_shades(grid.present)
     label = "Importance relative to the mean of its kind, by layer and kind of linear"
     return heat_map(grid, shades, label=label, words=_factor), shades, _factor
+
+
+def _damage(grid: LinearGrid | None, label: str) -> Heat | None:
+    """Return the map of damage by wave; its steps are even on a log scale, as damage spans many sizes."""
+    if grid is None:
+        return None
+    shades = log_shades(grid.present, _short)
+    return heat_map(grid, shades, label=label, words=_short, what="waves"), shades, _short
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}"
 
 
 def _factor(value: float) -> str:

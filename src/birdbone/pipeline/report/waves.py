@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from birdbone.core import Measurement
+from birdbone.pipeline.report.wave_evidence import NextWave, WaveEvidence, read_evidence, read_next
 from birdbone.pipeline.repository import StepRow
 from birdbone.pipeline.service import RunView
+from birdbone.pipeline.wave_history import STOPPED
 from birdbone.watch import Metric
 
 Fate = Literal["kept", "undone", "left out", "set aside", "unfinished"]
@@ -49,6 +51,10 @@ class Wave:
     errors_after: tuple[float, ...]
     """The same after healing."""
     sparsity_by_linear: Mapping[str, float]
+    evidence: WaveEvidence
+    """Its plan, its forecast, damage by layer, spikes."""
+    doing: str
+    """What an unfinished wave is at; empty otherwise."""
 
 
 def read_waves(view: RunView, metrics: Sequence[Metric] = ()) -> tuple[Wave, ...]:
@@ -65,7 +71,15 @@ def read_waves(view: RunView, metrics: Sequence[Metric] = ()) -> tuple[Wave, ...
         wave = _read_wave(view, step, number, metrics)
         waves.append(replace(wave, last_good=last_good, limit=limit))
         last_good = wave.perplexity if wave.verdict == "good" else last_good
-    return _with_fates(waves, exported_wave(view))
+    return _with_fates(waves, exported_wave(view), is_ended_by_hand=_is_ended_by_hand(view))
+
+
+def next_wave_of(view: RunView) -> NextWave | None:
+    """Return what the newest finished wave noted of the one to come; None if it noted nothing, or if one is in hand."""
+    steps = _newest_waves(view)
+    if not steps or steps[-1].result is None or _is_ended_by_hand(view):
+        return None
+    return read_next(steps[-1].result.get("notes", {}))
 
 
 def exported_wave(view: RunView) -> int | None:
@@ -93,7 +107,16 @@ def _newest_waves(view: RunView) -> list[StepRow]:
     for place, step in enumerate(view.steps):
         retry = (step.result or {}).get("notes", {}).get("retry") or {}
         begin = place if retry.get("go_back_to") == "waves" else begin
-    return [step for step in view.steps[begin:] if step.kind == "waves"]
+    return [step for step in view.steps[begin:] if step.kind == "waves" and not _is_end(step)]
+
+
+def _is_end(step: StepRow) -> bool:
+    """Return whether a round made no wave, as the waves were ended by hand."""
+    return bool((step.result or {}).get("notes", {}).get("verdict") == STOPPED)
+
+
+def _is_ended_by_hand(view: RunView) -> bool:
+    return any(_is_end(step) for step in view.steps if step.kind == "waves")
 
 
 def _read_wave(view: RunView, step: StepRow, number: int, metrics: Sequence[Metric]) -> Wave:
@@ -116,7 +139,16 @@ def _read_wave(view: RunView, step: StepRow, number: int, metrics: Sequence[Metr
         errors_before=tuple(notes.get("healing_errors_before") or ()),
         errors_after=tuple(notes.get("healing_errors_after") or _logged_errors(metrics, step.label)),
         sparsity_by_linear=notes.get("sparsity_by_linear") or {},
+        evidence=read_evidence(notes),
+        doing=_doing(step),
     )
+
+
+def _doing(step: StepRow) -> str:
+    progress = step.progress or {}
+    if not progress:
+        return ""
+    return f"{progress['what']} {progress['done']}/{progress['total']}" if progress["total"] else str(progress["what"])
 
 
 def _logged_errors(metrics: Sequence[Metric], label: str) -> list[float]:
@@ -126,10 +158,10 @@ def _logged_errors(metrics: Sequence[Metric], label: str) -> list[float]:
     return list(itertools.takewhile(math.isfinite, values))
 
 
-def _with_fates(waves: Sequence[Wave], exported: int | None) -> tuple[Wave, ...]:
+def _with_fates(waves: Sequence[Wave], exported: int | None, *, is_ended_by_hand: bool) -> tuple[Wave, ...]:
     """Walk backwards: the next decision after a wave on probation is its fate."""
     told: list[Wave] = []
-    probation: Fate = "left out"
+    probation: Fate = "undone" if is_ended_by_hand else "left out"
     for wave in reversed(waves):
         probation = "kept" if wave.verdict == "good" else "undone" if wave.verdict == "undone" else probation
         fate: Fate = "unfinished" if wave.verdict is None else probation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 
 from birdbone.core import Measurement
 from birdbone.core.database import in_utc
@@ -71,6 +72,11 @@ def change_interval_words(change: Measurement | None) -> str:
         return ""
     say = _rise if change.name in _CHANGES else _factor
     return f"{say(change.low)} to {say(change.high).removeprefix('× ')}"
+
+
+def nats_words(nats: float | None) -> str:
+    """Return a change of log perplexity as the rise that it is, such as `+2.54 %`; `not measured` for None."""
+    return NOT_MEASURED if nats is None else _rise(math.exp(min(nats, 700.0)))
 
 
 def digest_words(digest: str) -> str:

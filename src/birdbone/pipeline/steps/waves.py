@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,17 @@ from birdbone.pipeline.steps.materials import (
     take_model,
     take_tensors,
 )
+from birdbone.pipeline.steps.wave_evidence import cost_notes, damage_notes, healing_spikes
+from birdbone.pipeline.steps.wave_plans import (
+    Foresight,
+    foresee,
+    is_last_wave,
+    plan_wave,
+    planned_settings,
+    stop_loss_of,
+    with_next_wave,
+)
+from birdbone.pipeline.wave_history import STOPPED
 from birdbone.vault import move_ref
 
 
@@ -38,21 +50,28 @@ def run(context: StepContext, settings: WavesStep) -> StepResult:
 
     Artefacts: `state` and `masks` are the newest ones, also on probation; `good_state` and `good_masks` the last good.
     """
+    if not context.wait_for_leave():
+        return _end_by_hand(context)
+    begun_at = time.monotonic()
+    plan = plan_wave(context, settings)
+    planned = planned_settings(settings, plan)
     dense = take_model(context, context.artefacts["dense"])
     statistics = take_statistics(context, dense.architecture)
     state = take_model(context, _state(context))
     masks = _newest_masks(context, state)
-    windows_NT = _healing_windows(context, settings)
+    windows_NT = _healing_windows(context, planned)
+    foresight = Foresight(state=state, statistics=statistics, importance=settings.importance)
 
+    notes: dict[str, Any] = {"wave": context.round + 1, **foresee(context, plan, foresight, masks)}
     masks = shed_wave(
         state.model,
         masks=masks,
         statistics=statistics,
-        config=settings,
+        config=planned,
         gradients=take_gradients(context, state, settings.importance),
         progress=context.progress("shed and refit"),
     )
-    notes: dict[str, Any] = {"wave": context.round + 1, **_heal(context, settings, state, dense, masks, windows_NT)}
+    notes |= _heal(context, planned, state, dense, masks, windows_NT)
     judged = _store_and_judge(context, state)
     notes["perplexity_after_heal"] = judged.perplexity.value
     if judged.perplexity.value / _last_good(context) - 1 > settings.regrow.spike and settings.regrow.fraction > 0:
@@ -63,12 +82,15 @@ def run(context: StepContext, settings: WavesStep) -> StepResult:
             masks=masks,
             statistics=statistics,
             windows_NT=windows_NT[: settings.regrow.num_windows],
-            config=settings,
+            config=planned,
         )
         notes["num_regrown"] = sum(int((masks[path] & ~before[path]).sum()) for path in masks)
-        notes |= _heal(context, settings, state, dense, masks, windows_NT)
+        notes |= _heal(context, planned, state, dense, masks, windows_NT)
         judged = _store_and_judge(context, state)
-    return _conclude(context, settings, judged, masks=masks, notes=notes)
+    notes |= damage_notes(context, settings, state, dense, windows_NT)
+    notes |= _rises(context, judged) | cost_notes(context, begun_at)
+    result = _conclude(context, settings, judged, masks=masks, notes=notes)
+    return with_next_wave(context, settings, result, foresight=foresight, masks=masks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +110,8 @@ def _conclude(
         last_good=_last_good(context),
         dense=_dense(context).value,
         num_on_probation=_num_on_probation(context),
-        config=settings.stop_loss,
-        is_last=context.round + 1 == settings.max_waves,
+        config=stop_loss_of(settings),
+        is_last=is_last_wave(context, settings, notes),
     )
     candidate = {"state": judged.artefact, "masks": keep_tensors(context, "masks", masks)}
     good_states = list(context.history[-1].notes["good_states"]) if context.history else []
@@ -113,6 +135,18 @@ def _conclude(
         move_ref(context.vault, tag, version.id, reason="kept to be looked at", force=True)  # made again by a resume
         candidate = _undo(context, good_states)
     return StepResult(artefacts=candidate, measurements=figures, notes=notes)
+
+
+def _end_by_hand(context: StepContext) -> StepResult:
+    """Return a round in which no wave was made; waves on probation are undone, as none is left to bring them back."""
+    good_states = list(context.history[-1].notes["good_states"]) if context.history else []
+    notes = {
+        "wave": context.round + 1,
+        "verdict": STOPPED,
+        "reason": "the waves were ended by hand",
+        "good_states": good_states,
+    }
+    return StepResult(artefacts=_undo(context, good_states) if _num_on_probation(context) else {}, notes=notes)
 
 
 def _undo(context: StepContext, good_states: list[dict[str, Any]]) -> dict[str, str]:
@@ -151,7 +185,9 @@ def _figures(context: StepContext, judged: _Judged, masks: Masks) -> tuple[Measu
 
 
 def _newest_masks(context: StepContext, state: LoadedModel) -> Masks:
-    if "masks" not in context.artefacts:
+    last = context.history[-1].notes if context.history else {}
+    is_dense_again = last.get("verdict") == "undone" and not last["good_states"]
+    if "masks" not in context.artefacts or is_dense_again:
         return full_masks(state.model, state.architecture)
     return take_tensors(context, "masks")
 
@@ -178,7 +214,11 @@ def _heal(
         )
     if report is None:
         return {}
-    return {"healing_errors_before": report.errors_before, "healing_errors_after": report.errors_after}
+    return {
+        "healing_errors_before": report.errors_before,
+        "healing_errors_after": report.errors_after,
+        "spikes": healing_spikes(report),
+    }
 
 
 def _store_and_judge(context: StepContext, state: LoadedModel) -> _Judged:
@@ -190,6 +230,19 @@ def _store_and_judge(context: StepContext, state: LoadedModel) -> _Judged:
 def _state(context: StepContext) -> str:
     """Return the model that this wave begins with."""
     return context.artefacts.get("state", context.artefacts["dense"])
+
+
+def _rises(context: StepContext, judged: _Judged) -> dict[str, float]:
+    """Return the rise of perplexity over the last good state, the dense model, and the state it began with."""
+    bases = {"rise": _last_good(context), "total_rise": _dense(context).value, "step_rise": _before(context)}
+    return {name: judged.perplexity.value / base - 1 for name, base in bases.items()}
+
+
+def _before(context: StepContext) -> float:
+    """Return the perplexity of the state that this wave began with."""
+    if context.history and context.history[-1].notes["verdict"] != "undone":
+        return float(context.history[-1].notes["perplexity"])
+    return _last_good(context)
 
 
 def _last_good(context: StepContext) -> float:
