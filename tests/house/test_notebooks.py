@@ -6,6 +6,7 @@ One kernel runs them all, its names wiped before each: torch is imported once, w
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,9 @@ def outputs_of(notebook: Any) -> list[dict[str, Any]]:
 
 
 def words_of(notebook: Any) -> str:
-    return "\n".join(data.get("text/plain", "") for data in outputs_of(notebook))
+    """Return what its cells gave as text, without colours and line breaks, which depend on the width of a table."""
+    text = " ".join(data.get("text/plain", "") for data in outputs_of(notebook))
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
 
 
 def test_every_notebook_is_run_by_a_test() -> None:

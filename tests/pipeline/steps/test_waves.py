@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from birdbone.core import Workspace, make_workspace
+from birdbone.pipeline.citations import cite_run
 from birdbone.pipeline.service import RunView
 from birdbone.vault import log, open_vault, read_version, refs
 
@@ -97,3 +98,15 @@ def test_a_spike_lets_weights_grow_back_before_the_wave_is_judged(
     num_shed = view.figure("sparsity").value * num_weights
     assert 0 < wave["num_regrown"] <= 0.05 * (num_shed + wave["num_regrown"]) + 1
     assert wave["perplexity"] == view.figure("perplexity").value
+
+
+def test_a_wave_may_shed_by_the_gradients_of_the_state_that_it_begins_with(
+    workspace: Workspace, make_recipe: MakeRecipe
+) -> None:
+    changes = ("waves.max_waves=1", "waves.shed.fraction=0.10", "waves.heal.num_steps=0", "waves.regrow.fraction=0")
+    view = run_here(workspace, make_recipe(*changes, "waves.importance.kind=fisher", until="waves"))
+    activations = next(step.result["notes"] for step in view.steps if step.kind == "log_activations" and step.result)
+    assert len(activations["importance_by_linear"]) == 28
+    assert all(0 < value < 1e-3 for value in activations["importance_by_linear"].values())
+    assert 0.08 < view.figure("sparsity").value <= 0.10
+    assert "theis2018faster" in {citation.key for citation in cite_run(view)}

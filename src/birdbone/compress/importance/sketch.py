@@ -124,7 +124,7 @@ def sketch_scores(scores: Tensor) -> ScoreSketch:
         raise NonFiniteScoreError("A score is NaN or infinite.")
     if low < 0:
         raise NegativeScoreError(f"A score is {low:.3g}, below zero.")
-    bins = (flat.view(torch.int32) >> _DROPPED_BITS).long()
+    bins = flat.view(torch.int32) >> _DROPPED_BITS
     counts, values = torch.bincount(bins), flat.double()
     sums = torch.bincount(bins, weights=values)
     bins_K = counts.nonzero().flatten()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from birdbone.compress.importance.analysis import Analysis, Summary
 from birdbone.core import write_atomically
+from birdbone.core.pages import page_environment, page_script
 from birdbone.pipeline.report.importance.page_data import page_data
 from birdbone.pipeline.report.importance.tables import About
 
@@ -32,15 +30,9 @@ def write_page(folder: Path, analysis: Analysis, about: About) -> Path:
 
 def render_page(analysis: Analysis, about: About) -> str:
     """Return the page as HTML. The same data give the same text."""
-    environment = Environment(
-        loader=PackageLoader("birdbone.pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"size": size_words, "percent": percent_words}
-    script = environment.get_template("importance.js").render().strip()
+    filters = {"size": size_words, "percent": percent_words}
+    environment = page_environment("birdbone.pipeline.report", filters)
+    script, script_source = page_script(environment, "importance.js")
     return environment.get_template("importance.html.j2").render(
         analysis=analysis,
         about=about,
@@ -49,8 +41,8 @@ def render_page(analysis: Analysis, about: About) -> str:
         extremes={metric: _extremes(analysis, metric) for metric in analysis.metrics},
         middle_sparsity=_middle_sparsity(analysis),
         data=_as_script_data(analysis),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script=script,
+        script_source=script_source,
     )
 
 
