@@ -8,7 +8,7 @@ from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.cluster.hierarchy import fcluster, linkage  # type: ignore[import-untyped]
 from sklearn.cluster import HDBSCAN, KMeans
 
 from birdbone.compress.clusters.groups import Quality
