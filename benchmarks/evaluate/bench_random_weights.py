@@ -26,8 +26,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from birdbone.evaluate.benchmarks import SUITES, BenchmarkResult, Question
 from birdbone.evaluate.benchmarks.comparison import compare
 from birdbone.evaluate.benchmarks.harness import harness_version
-from birdbone.evaluate.benchmarks.running import run_questions
+from birdbone.evaluate.benchmarks.running import harness_tasks
 from birdbone.evaluate.benchmarks.standing import standing_of
+from birdbone.evaluate.benchmarks.tasks import run_tasks
 from birdbone.evaluate.benchmarks.torch_judge import TorchJudge
 from birdbone.evaluate.statistics.retention import Retention
 from birdbone.models import load_tokenizer
@@ -49,12 +50,11 @@ def main() -> None:
         torch.manual_seed(seed)
         config = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=_CONTEXT, **_SIZES)
         judge = TorchJudge(LlamaForCausalLM(config).eval(), tokenizer)
-        results = run_questions(
+        results = run_tasks(
             lambda judge=judge: judge,
-            questions,
+            harness_tasks(questions, settings.items),
             artefact=f"random-{seed}",
             engine=dict(judge.settings),
-            items_folder=settings.items,
             cache=None,
         )
         found.append(list(results))

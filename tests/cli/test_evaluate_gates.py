@@ -12,6 +12,7 @@ from tests.evaluate.benchmarks.texts import write_all_items
 from birdbone.core import Workspace, write_yaml
 from birdbone.core.database import connect
 from birdbone.pipeline import repository
+from birdbone.vault import commit, open_vault, put_folder
 
 FEW = ("--window", "32", "--windows", "8", "--dtype", "float32", "--threads", "1")
 RATIO = {"kind": "perplexity_ratio", "at_most": 1.03}
@@ -47,6 +48,16 @@ def test_a_model_beside_itself_passes(call: Any, workspace: Workspace, rules: Pa
         ("quantize.same_top1", "pass", 256),
     ]
     assert found["findings"][0]["figure"] == 1
+
+
+def test_versions_of_the_vault_are_named_by_their_refs(
+    call: Any, workspace: Workspace, rules: Path, tiny_model_folder: Path
+) -> None:
+    vault = open_vault(workspace.vault_folder)
+    commit(vault, put_folder(vault, tiny_model_folder, kind="model"), ref="main", message="dense")
+    result = call("eval", "gate", "main", "HEAD", "--rules", str(rules), *FEW, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert [row["outcome"] for row in json.loads(result.stdout)["findings"]] == ["pass", "pass"]
 
 
 def test_a_rule_that_fails_ends_with_1_says_what_to_turn_and_is_written_down(

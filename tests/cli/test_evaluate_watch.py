@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from tests.evaluate.benchmarks.texts import write_all_items
 
 from birdbone.core import Workspace
+from birdbone.evaluate.history import open_history
 from birdbone.vault import commit, open_vault, put_folder, read_ref
 
 RULES = """\
@@ -44,7 +46,26 @@ def test_a_damaged_version_is_refused_and_the_branch_behind_stays(
     assert [rung["rung"] for rung in judged["rungs"]] == ["smoke"]
     assert read_ref(vault, "refs/heads/staging") == first
     assert call(*WORDS, *ON).stdout == ""
-    assert not list(workspace.folder.glob("judged-*"))
+    assert not list(vault.folder.glob("judged-*"))
+
+
+def test_what_is_asked_of_a_version_is_kept_under_the_branch_that_holds_it(
+    call: Any, workspace: Workspace, folder: Path, tiny_model_folder: Path
+) -> None:
+    write_all_items(folder / "items")
+    (folder / "gates.yaml").write_text(
+        "format: birdbone.gates/1\nrules: [{kind: no_worse, benchmark: piqa, margin: 0.5}]\n"
+    )
+    vault = open_vault(workspace.vault_folder)
+    ids = [
+        commit(vault, put_folder(vault, tiny_model_folder, kind="model"), ref="main", message=message).id
+        for message in ("one", "two")
+    ]
+    words = ("eval", "watch", "main", "--rules", "gates.yaml", "--once", "--items", "items", "--limit", "4", *ON[:6])
+    assert call(*words, "--baseline", ids[0]).exit_code == 0
+    subjects = [record.subject for record in open_history(workspace.folder).records()]
+    assert {(subject.model, subject.version) for subject in subjects} == {("main", each) for each in ids}
+    assert {subject.version: subject.ref for subject in subjects} == {ids[0]: None, ids[1]: "refs/heads/main"}
 
 
 def test_what_cannot_be_watched_is_one_clear_error(call: Any, workspace: Workspace, folder: Path) -> None:

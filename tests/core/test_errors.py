@@ -6,6 +6,7 @@ import pytest
 
 import birdbone
 from birdbone.core import BirdboneError, exit_code
+from birdbone.core.errors import DiskFullError
 from birdbone.core.measurement import Measurement
 
 KINDS = {"invalid": 2, "not_found": 3, "conflict": 4, "denied": 5, "unavailable": 6, "cancelled": 130, "internal": 1}
@@ -49,6 +50,13 @@ def test_an_error_tells_a_program_what_it_tells_a_person() -> None:
         "layer": 3,
     }
     assert str(error) == "It broke."
+
+
+def test_an_error_crosses_to_another_process_whole() -> None:
+    sent = DiskFullError("No room.", path="a")
+    came = BirdboneError.from_dict(sent.to_dict())
+    assert came.to_dict() == sent.to_dict()
+    assert (came.code, came.kind, BirdboneError.code) == ("core.disk_full", "unavailable", "core.internal")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -22,6 +22,8 @@ def make_layout() -> LayerLayout:
         feed_forward=(),
         norms={},
         input_groups=groups,
+        num_heads=1,
+        num_kv_heads=1,
         feed_forward_size=0,
         sliding_window=None,
         is_parallel=False,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import birdbone
+from birdbone.cli.compress import compress
 from birdbone.cli.compress.waves import waves
 from birdbone.cli.edge import VERBOSE, Door, prepare_process
 from birdbone.cli.evaluate import evaluate
@@ -40,6 +41,7 @@ _COMMANDS = (
 )
 for _command in _COMMANDS:
     app.command()(_command)
+app.add_typer(late(compress), name="compress")
 app.add_typer(late(evaluate), name="eval")
 app.add_typer(late(vault), name="vault")
 app.add_typer(late(waves), name="waves")

@@ -3,13 +3,36 @@
 ```text
 BirdboneError
 └── CompressError
-    ├── NoCalibrationDataError     compress.no_calibration_data
-    ├── SilentInputError           compress.silent_input
-    ├── NonFiniteStatisticsError   compress.non_finite_statistics
-    ├── SingularGramError          compress.singular_gram
-    ├── HealingDivergedError       compress.healing_diverged
-    ├── BlockWidthError            compress.block_width
-    └── WeightRangeError           compress.weight_range
+    ├── NoCalibrationDataError    compress.no_calibration_data
+    ├── SilentInputError          compress.silent_input
+    ├── NonFiniteStatisticsError  compress.non_finite_statistics
+    ├── SingularGramError         compress.singular_gram
+    ├── MissingGradientsError     compress.missing_gradients
+    ├── NonFiniteScoreError       compress.non_finite_score
+    ├── NegativeScoreError        compress.negative_score
+    ├── HealingDivergedError      compress.healing_diverged
+    ├── BlockWidthError           compress.block_width
+    ├── WeightRangeError          compress.weight_range
+    ├── PatternWidthError         compress.pattern_width
+    ├── BudgetError               compress.budget
+    ├── UnknownStructureError     compress.unknown_structure
+    ├── BrokenConnectivityError   compress.broken_connectivity
+    ├── ProtectedStructureError   compress.protected_structure
+    ├── ShareOutOfReachError      compress.share_out_of_reach
+    ├── BadLedgerError            compress.bad_ledger
+    ├── BadArchiveError           compress.bad_archive
+    ├── BiophaseMissingError      compress.biophase_missing
+    ├── TooFewUnitsError          compress.too_few_units
+    ├── TooManyUnitsError         compress.too_many_units
+    ├── UnknownLayerError         compress.unknown_layer
+    ├── UnknownClusterError       compress.unknown_cluster
+    ├── BadClusterFileError       compress.bad_cluster_file
+    ├── TargetOutOfReachError     compress.target_out_of_reach
+    ├── OtherHistoryError         compress.other_history
+    ├── BitsBudgetError           compress.bits_budget
+    ├── RankError                 compress.rank
+    ├── NegativeWeightError       compress.negative_weight
+    └── TooFewWindowsError        compress.too_few_windows
 ```
 """
 
@@ -53,6 +76,27 @@ class SingularGramError(CompressError):
     hint = "Use more calibration windows, or raise the step's `damping`."
 
 
+class MissingGradientsError(CompressError):
+    """A metric reads gradients of the loss, and none were given."""
+
+    code = "compress.missing_gradients"
+    hint = "Collect them with `compress.gradients`, or choose a metric that reads activations only, such as `wanda`."
+
+
+class NonFiniteScoreError(CompressError):
+    """A weight's score is NaN or infinite."""
+
+    code = "compress.non_finite_score"
+    hint = "The weights or their gradients are damaged, or too large for float32 when squared; use another metric."
+
+
+class NegativeScoreError(CompressError):
+    """A weight's score is below zero, which no metric of importance gives."""
+
+    code = "compress.negative_score"
+    hint = "Give scores where 0 is no importance; take the absolute value of signed ones first."
+
+
 class HealingDivergedError(CompressError):
     """A block's healing loss became NaN or infinite even at a quarter of the rate; the blocks below it are healed."""
 
@@ -72,3 +116,150 @@ class WeightRangeError(CompressError):
 
     code = "compress.weight_range"
     hint = "The weights are damaged: load the model again, or lower the healing rate."
+
+
+class PatternWidthError(CompressError):
+    """A pattern of zeros does not divide a matrix."""
+
+    code = "compress.pattern_width"
+    hint = "Choose a group that divides the width, such as 2:4 or 4:8, or a structural pattern."
+
+
+class BudgetError(CompressError):
+    """A budget cannot be met; the message says what can."""
+
+    code = "compress.budget"
+    hint = "Ask for less, or let linears lie farther from the mean."
+
+
+class UnknownStructureError(CompressError):
+    """A name or glob fits no structure of the model."""
+
+    code = "compress.unknown_structure"
+    kind: ErrorKind = "not_found"
+    hint = (
+        "Names read as `layers.3`, `layers.3.attention`, `layers.3.kv_group.0`, `layers.3.neuron.7`; * stands for any."
+    )
+
+
+class BrokenConnectivityError(CompressError):
+    """Without these structures no path of matching shapes would lead from the embedding to the head."""
+
+    code = "compress.broken_connectivity"
+    hint = "Remove whole KV groups, or the same number of query heads in each, and leave at least one layer."
+
+
+class ProtectedStructureError(CompressError):
+    """A structure that is protected was asked to go."""
+
+    code = "compress.protected_structure"
+    hint = "Leave it out, or loosen `protect` in the settings."
+
+
+class ShareOutOfReachError(CompressError):
+    """So much cannot go: what is left is protected or holds the model together."""
+
+    code = "compress.share_out_of_reach"
+    hint = "Lower `share`, protect less, or choose a pattern that may take more kinds of structures."
+
+
+class BadLedgerError(CompressError):
+    """A ledger of growth plates does not parse, or is of another model."""
+
+    code = "compress.bad_ledger"
+    hint = "Find the plates again: `birdbone compress plates MODEL --ledger FILE`."
+
+
+class BadArchiveError(CompressError):
+    """What was kept of a cut, so that it can be undone, is damaged or of another model."""
+
+    code = "compress.bad_archive"
+    hint = "Take the model from before the cut out of the vault instead."
+
+
+class BiophaseMissingError(CompressError):
+    """A library that clusters are found with, or thresholds searched with, is not installed."""
+
+    code = "compress.biophase_missing"
+    kind: ErrorKind = "unavailable"
+    hint = "Install it: pip install 'birdbone[biophase]'"
+
+
+class TooFewUnitsError(CompressError):
+    """There are not enough neurons or heads to be grouped."""
+
+    code = "compress.too_few_units"
+    hint = "Cluster over the whole model (`--scope model`), ask for fewer clusters, or take neurons."
+
+
+class TooManyUnitsError(CompressError):
+    """More neurons than a method that compares each with each can hold."""
+
+    code = "compress.too_many_units"
+    hint = "Take k-means, cluster each layer by itself, or name some layers with `--layer`."
+
+
+class UnknownLayerError(CompressError):
+    """The model has no such layer."""
+
+    code = "compress.unknown_layer"
+    kind: ErrorKind = "not_found"
+    hint = "Layers count from 0."
+
+
+class UnknownClusterError(CompressError):
+    """A share was set by hand for a cluster that there is not."""
+
+    code = "compress.unknown_cluster"
+    kind: ErrorKind = "not_found"
+    hint = "`birdbone compress clusters MODEL` lists the clusters by name."
+
+
+class BadClusterFileError(CompressError):
+    """A file is not what `compress clusters --out` writes, or speaks of other units."""
+
+    code = "compress.bad_cluster_file"
+    hint = "Give the clusters.json that `birdbone compress clusters MODEL --out FOLDER` wrote."
+
+
+class TargetOutOfReachError(CompressError):
+    """No shares within the bounds shed as much, or as little, as was asked for."""
+
+    code = "compress.target_out_of_reach"
+    hint = "Widen `low` and `high`, change the overrides, or ask for a share in the range that the message names."
+
+
+class OtherHistoryError(CompressError):
+    """The history of a search belongs to another model, other text or other settings."""
+
+    code = "compress.other_history"
+    kind: ErrorKind = "conflict"
+    hint = "Name another file with `--history`, or go on with the settings that it was begun with."
+
+
+class BitsBudgetError(CompressError):
+    """The smallest types that may be chosen take more than the target allows."""
+
+    code = "compress.bits_budget"
+    hint = "Raise the bits per weight, or allow smaller types."
+
+
+class RankError(CompressError):
+    """A rank that the matrix, or the bytes allowed, cannot have."""
+
+    code = "compress.rank"
+    hint = "Ask for a rank between 1 and the smaller side of the matrix."
+
+
+class NegativeWeightError(CompressError):
+    """A factorization for weights of one sign met a weight of the other."""
+
+    code = "compress.negative_weight"
+    hint = "Take `split_signs`, which factorises the positive and the negative part apart."
+
+
+class TooFewWindowsError(CompressError):
+    """More windows were asked for than there are."""
+
+    code = "compress.too_few_windows"
+    hint = "Ask for fewer windows, or give more text."

@@ -113,16 +113,18 @@ def _add(sums: dict[str, _Sums], path: str, x: Tensor, *, window: int) -> None:
     if path not in sums:
         sums[path] = _Sums([], x_NTD.new_zeros(x.shape[-1], x.shape[-1]))
     sums[path].first.append(x_NTD[:, 0].clone())
-    _accumulate_lower(sums[path].other_DD, x_NTD[:, 1:].flatten(0, 1))
+    accumulate_lower(sums[path].other_DD, x_NTD[:, 1:].flatten(0, 1))
 
 
-def _accumulate_lower(gram_DD: Tensor, x_TD: Tensor) -> None:
+def accumulate_lower(gram_DD: Tensor, x_TD: Tensor) -> None:
+    """Add xᵀx over tokens to the lower half of `gram_DD`, in place; `mirror_lower` makes it whole."""
     for start in range(0, x_TD.shape[1], PANEL_WIDTH):
         stop = start + PANEL_WIDTH
         gram_DD[start:, start:stop].addmm_(x_TD[:, start:].T, x_TD[:, start:stop])
 
 
-def _mirror_lower(gram_DD: Tensor) -> None:
+def mirror_lower(gram_DD: Tensor) -> None:
+    """Copy the lower half of a symmetric matrix onto its upper half, in place."""
     for start in range(0, len(gram_DD), PANEL_WIDTH):
         stop = start + PANEL_WIDTH
         corner = gram_DD[start:stop, start:stop]
@@ -147,9 +149,9 @@ def _mean_gram(path: str, sums: _Sums, windows_NT: Tensor, first_token_share: fl
     if first_token_share is not None and windows_NT.shape[1] > 1:
         first_power, other_power = first_ND.square().sum().clamp_min(1e-30), gram_DD.diagonal().sum()
         first_ND *= (first_token_share * other_power / first_power).sqrt()
-    _accumulate_lower(gram_DD, first_ND)
+    accumulate_lower(gram_DD, first_ND)
     gram_DD /= windows_NT.numel()
-    _mirror_lower(gram_DD)
+    mirror_lower(gram_DD)
     if not bool(gram_DD.diagonal().isfinite().all()):  # no |entry| exceeds the larger of its two diagonal entries
         raise NonFiniteStatisticsError(f"The inputs of {path} are not finite on the calibration text.", layer=path)
     if float(gram_DD.diagonal().max()) <= 0.0:

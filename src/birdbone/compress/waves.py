@@ -15,12 +15,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from birdbone.compress.config import RegrowConfig, WavesConfig
+from birdbone.compress.gradients import GradientStatistics
 from birdbone.compress.healing import HealReport, heal_blocks
 from birdbone.compress.importance import score_linear
 from birdbone.compress.refit import refit_survivors
 from birdbone.compress.regrowth import choose_regrowth, loss_gradients
 from birdbone.compress.shedding import shed_lowest
 from birdbone.compress.statistics import InputStatistics
+from birdbone.compress.thresholds.shares import Fractions, shed_by_fractions
 from birdbone.models import Architecture
 from birdbone.watch import MetricSink
 
@@ -41,18 +43,29 @@ def shed_wave(
     masks: Masks,
     statistics: Mapping[str, InputStatistics],
     config: WavesConfig,
+    gradients: Mapping[str, GradientStatistics] | None = None,
+    fractions: Mapping[str, Fractions] | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Masks:
     """Shed the least important weights of every linear, let the rest take over its output; return the new masks.
 
     Changes the weights of `model`. The refit imitates the linear as it was before this wave, not the dense one: the
     dense one would undo what earlier waves healed.
+
+    Args:
+        gradients: by path, of `model` as it is; needed where the metric reads them.
+        fractions: the shares of clusters, from `thresholds.cluster_fractions`; a linear without sheds
+            `config.shed.fraction` of each row.
+
+    Raises:
+        MissingGradientsError: the metric reads gradients and there are none; `model` is unchanged.
     """
     shed = {}
     for number, (path, mask_FD) in enumerate(masks.items(), start=1):
         weight_FD = model.get_parameter(f"{path}.weight")
-        scores_FD = score_linear(weight_FD, statistics[path], config.importance)
-        shed[path] = shed_lowest(scores_FD, mask_FD, fraction=config.shed.fraction)
+        found = None if gradients is None else gradients[path]
+        scores_FD = score_linear(weight_FD, statistics[path], config.importance, gradients=found)
+        shed[path] = _shed(scores_FD, mask_FD, (fractions or {}).get(path), fraction=config.shed.fraction)
         _refit(weight_FD, weight_FD.clone(), mask_FD=shed[path], statistics=statistics[path], config=config)
         progress(number, len(masks))
     return shed
@@ -110,6 +123,12 @@ def draw_windows(windows_NT: Int[Tensor, "N T"], *, count: int, wave: int, seed:
     """Return `count` windows for a wave (all of them if there are fewer): a pure function of the wave and the seed."""
     order = torch.randperm(len(windows_NT), generator=torch.Generator().manual_seed(seed * 100_003 + wave))
     return windows_NT[order[:count]]
+
+
+def _shed(scores_FD: Tensor, mask_FD: Tensor, fractions: Fractions | None, *, fraction: float) -> Tensor:
+    if fractions is None:
+        return shed_lowest(scores_FD, mask_FD, fraction=fraction)
+    return shed_by_fractions(scores_FD, mask_FD, fractions)
 
 
 def _grow(gradient_FD: Tensor, mask_FD: Tensor, config: RegrowConfig) -> Tensor:

@@ -12,7 +12,8 @@ BirdboneError
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 ErrorKind = Literal["invalid", "not_found", "conflict", "denied", "unavailable", "cancelled", "internal"]
 
@@ -47,6 +48,15 @@ class BirdboneError(Exception):
     def to_dict(self) -> dict[str, Any]:
         """Return the error as plain data: code, kind, message, hint and its fields."""
         return {"code": self.code, "kind": self.kind, "message": self.message, "hint": self.hint, **self.fields}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` was called on, as an error of this class: how a child's error crosses to its parent."""
+        fields = dict(plain)
+        code, kind = fields.pop("code"), fields.pop("kind")
+        error = cls(fields.pop("message"), hint=fields.pop("hint"), **fields)
+        error.code, error.kind = code, kind
+        return error
 
 
 def exit_code(kind: ErrorKind) -> int:

@@ -1,7 +1,7 @@
 """Models: what they are made of, how they come in, how they run block by block, how they go out.
 
 Owns: the description of each architecture, loading (starter, folder, file, hub) with its checks, saving as a Hugging
-Face folder, running block by block, the choice of compute dtype and threads.
+Face folder, running block by block, taking parts out, the choice of compute dtype and threads.
 Needs: core. Torch, transformers, tokenizers, safetensors, huggingface_hub, gguf.
 
 What is named here is imported when it is first asked for: torch and transformers take seconds, and a process that only
@@ -21,6 +21,7 @@ from birdbone.models.errors import (
     NonFiniteWeightError,
     PickleRefusedError,
     StarterMissingError,
+    SurgeryError,
     TokenizerMismatchError,
     TokenizerMissingError,
     UnsupportedArchitectureError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from birdbone.models.loading import LoadedModel, load_model, load_tokenizer, require_finite, require_tokenizer_fits
     from birdbone.models.saving import save_model
     from birdbone.models.sources import STARTER, ModelSource, find_source
+    from birdbone.models.surgery import LayerKeep, Shrunk, shrink_model
 
 __all__ = [
     "STARTER",
@@ -62,6 +64,7 @@ __all__ = [
     "FusedRows",
     "HubUnreachableError",
     "InputGroup",
+    "LayerKeep",
     "LayerLayout",
     "LinearSlot",
     "LoadedModel",
@@ -71,7 +74,9 @@ __all__ = [
     "NonFiniteWeightError",
     "PickleRefusedError",
     "RopeSettings",
+    "Shrunk",
     "StarterMissingError",
+    "SurgeryError",
     "TokenizerMismatchError",
     "TokenizerMissingError",
     "UnsupportedArchitectureError",
@@ -89,6 +94,7 @@ __all__ = [
     "require_tokenizer_fits",
     "run_block",
     "save_model",
+    "shrink_model",
     "use_threads",
 ]
 
@@ -100,6 +106,7 @@ _NAMES = {
     "loading": ("LoadedModel", "load_model", "load_tokenizer", "require_finite", "require_tokenizer_fits"),
     "saving": ("save_model",),
     "sources": ("STARTER", "ModelSource", "find_source"),
+    "surgery": ("LayerKeep", "Shrunk", "shrink_model"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 

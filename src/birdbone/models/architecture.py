@@ -89,11 +89,12 @@ class LayerLayout:
     Attributes:
         index: position of the layer, from 0.
         path: full module path of the layer.
-        attention: its attention linears, in the order in which they run.
-        feed_forward: its feed-forward linears, in the order in which they run.
-        norms: full module path by role; roles that the family lacks are absent.
+        attention: its attention linears, in the order in which they run; none where the attention was taken out.
+        feed_forward: its feed-forward linears, in the order in which they run; none where it was taken out.
+        norms: full module path by role; roles that the family lacks, or that were taken out, are absent.
         input_groups: which linears share an input, in the order in which they run.
-        feed_forward_size: width between up and down; layers of one model may differ.
+        num_heads, num_kv_heads: query heads and key-value heads; layers of one model may differ, 0 without attention.
+        feed_forward_size: width between up and down; layers of one model may differ, 0 without feed-forward.
         sliding_window: tokens that a query sees, itself included, or None for all before it.
         is_parallel: attention and feed-forward both read the block's input (GPT-NeoX).
     """
@@ -104,6 +105,8 @@ class LayerLayout:
     feed_forward: tuple[LinearSlot, ...]
     norms: Mapping[NormRole, str]
     input_groups: tuple[InputGroup, ...]
+    num_heads: int
+    num_kv_heads: int
     feed_forward_size: int
     sliding_window: int | None
     is_parallel: bool
@@ -136,6 +139,7 @@ class Architecture:
     Attributes:
         family: which of the known families.
         vocab_size: rows of the embedding.
+        num_heads, num_kv_heads: as the configuration says; each layer's own are in its layout.
         context_length: longest sequence that the configuration promises.
         sliding_window: window of the layers that have one, or None (each layer's own is in its layout).
         rope: rotary settings, or None for learned positions (OPT).

@@ -5,6 +5,7 @@ ModelError
 ├── UnsupportedArchitectureError   models.unsupported_architecture   invalid
 ├── ArchitectureMismatchError      models.architecture_mismatch      invalid
 ├── BlockShapeError                models.block_shape                invalid
+├── SurgeryError                   models.surgery                    invalid
 ├── ModelNotFoundError             models.not_found                  not_found
 ├── StarterMissingError            models.starter_missing            not_found
 ├── HubUnreachableError            models.hub_unreachable            unavailable
@@ -47,6 +48,13 @@ class BlockShapeError(ModelError):
 
     code = "models.block_shape"
     hint = "Call `capture_block_inputs` again on a batch of the new shape; it runs no block."
+
+
+class SurgeryError(ModelError):
+    """A part that is to stay does not exist, or what stays would not fit together; the model is unchanged."""
+
+    code = "models.surgery"
+    hint = "Compare the indices with the layouts of `describe_architecture`."
 
 
 class ModelNotFoundError(ModelError):

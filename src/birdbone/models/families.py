@@ -19,6 +19,7 @@ class FamilyTemplate:
         attention, feed_forward, norms: path within a layer by role, in the order in which they run.
         qkv_order: how a fused q, k, v divides; None where they are apart.
         always_has_final_norm: False where a member of the family ends without one (OPT-350M).
+        reads_heads_from_config: its attention asks the configuration, each time, how many heads it has (Phi-3).
         uses_layer_types: `config.layer_types` says which layers have the sliding window; otherwise all have it.
     """
 
@@ -37,6 +38,17 @@ class FamilyTemplate:
     epsilon_key: str | None = "rms_norm_eps"
     uses_layer_types: bool = False
     has_rope: bool = True
+    reads_heads_from_config: bool = False
+
+    @property
+    def attention_module(self) -> str:
+        """Path within a layer of the module that holds the attention."""
+        return self.attention["o"].partition(".")[0]
+
+    @property
+    def feed_forward_module(self) -> str:
+        """Path within a layer of the module that holds the feed-forward, or of its last linear (OPT)."""
+        return self.feed_forward["down"].partition(".")[0]
 
 
 _LLAMA_ATTENTION: Mapping[LinearRole, str] = {
@@ -104,6 +116,7 @@ FAMILIES: Mapping[Family, FamilyTemplate] = {
         feed_forward={"gate_up": "mlp.gate_up_proj", "down": "mlp.down_proj"},
         norms=_LLAMA_NORMS,
         qkv_order="blocked",
+        reads_heads_from_config=True,
     ),
     "gpt_neox": FamilyTemplate(
         model_type="gpt_neox",

@@ -42,6 +42,7 @@ from birdbone.models.gguf import CorruptGgufError, UnsupportedExportError, read_
 from birdbone.models.inspection import describe_architecture, require_family
 from birdbone.models.parsing import parse_gguf_once
 from birdbone.models.quiet import quiet_transformers
+from birdbone.models.rebuilding import load_layered, read_layered_config
 from birdbone.models.sources import ModelSource, find_source
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
@@ -142,7 +143,7 @@ def _read_folder(source: ModelSource, dtype: torch.dtype) -> tuple[Any, Any, str
     _require_readable_config(source.folder)
     with quiet_transformers(), _damage_named(source.name):
         tokenizer = _folder_tokenizer(source.folder)
-        model = _from_folder(source, dtype) if source.file is None else _from_one_file(source, dtype)
+        model = _from_weights(source, dtype)
     return model, tokenizer, _licence_of_card(source.folder / "README.md")
 
 
@@ -150,6 +151,13 @@ def _folder_tokenizer(folder: Path) -> Any:
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise TokenizerMissingError(f"{folder} holds no tokenizer (looked for {', '.join(_TOKENIZER_FILES)}).")
     return AutoTokenizer.from_pretrained(folder)
+
+
+def _from_weights(source: ModelSource, dtype: torch.dtype) -> Any:
+    layered = read_layered_config(source.folder)
+    if layered is not None:
+        return _complete(load_layered(layered, folder=source.folder, file=source.file, dtype=dtype), source.name)
+    return _from_folder(source, dtype) if source.file is None else _from_one_file(source, dtype)
 
 
 def _from_folder(source: ModelSource, dtype: torch.dtype) -> Any:

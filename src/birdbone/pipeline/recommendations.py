@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from birdbone.compress.config import StoredType
+from birdbone.compress.config import BlockType
 from birdbone.evaluate.config import GateRule
 from birdbone.evaluate.gates import Finding
 from birdbone.evaluate.gates.verdicts import Floor
@@ -24,8 +24,13 @@ Failure = Literal["perplexity", "divergence", "answers", "sparsity", "size", "sp
 """What kind of figure was beyond its limit."""
 Direction = Literal["up", "down"]
 
-LARGER_TYPES: tuple[str, ...] = get_args(StoredType)
-"""Tensor types, from the smallest to the largest."""
+LARGER_TYPES: tuple[str, ...] = get_args(BlockType)
+"""Tensor types that fit any width, from the smallest to the largest."""
+
+_OF_LIKE_SIZE = {
+    **dict.fromkeys(("q2_k", "q3_k", "iq3_s", "iq4_xs"), "q4_0"),
+    **{"q4_k": "iq4_nl", "q5_k": "q5_0", "q6_k": "q5_1"},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +205,7 @@ def _turned(value: Any, knob: Knob, field: FieldInfo) -> Any:
 
 
 def _next_type(kind: str, direction: Direction) -> str:
-    place = LARGER_TYPES.index(kind) + (1 if direction == "up" else -1)
+    place = LARGER_TYPES.index(_OF_LIKE_SIZE.get(kind, kind)) + (1 if direction == "up" else -1)
     return LARGER_TYPES[min(max(place, 0), len(LARGER_TYPES) - 1)]
 
 

@@ -11,7 +11,8 @@ from tests.evaluate.tiny import tiny_model
 from birdbone.evaluate.benchmarks import BENCHMARKS, Question, harness
 from birdbone.evaluate.benchmarks.harness import ask, ask_model
 from birdbone.evaluate.benchmarks.local_items import read_items
-from birdbone.evaluate.benchmarks.running import run_questions
+from birdbone.evaluate.benchmarks.running import harness_tasks
+from birdbone.evaluate.benchmarks.tasks import run_tasks
 from birdbone.evaluate.benchmarks.torch_judge import TorchJudge
 
 
@@ -61,12 +62,11 @@ def results_of(judge, folder, cache, opened, names=("piqa", "blimp")):
         return judge
 
     return list(
-        run_questions(
+        run_tasks(
             open_judge,
-            tuple(question(name) for name in names),
+            harness_tasks([question(name) for name in names], folder),
             artefact="b3:" + "a" * 64,
             engine=dict(judge.settings),
-            items_folder=folder,
             cache=cache,
         )
     )

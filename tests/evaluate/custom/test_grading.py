@@ -105,6 +105,8 @@ def test_a_result_says_which_model_judged(tmp_path):
     assert result.settings["judged_by"] == "wise"
     assert result.settings["judged_itself"] is False
     assert all(0 < item.score < 1 for item in result.items)
+    assert standing_of(result).is_above_chance is None
+    assert standing_of(result).in_words == "a model's opinion"
     assert standing_of(result).low <= result.accuracy <= standing_of(result).high
     assert wise.asked[0][0] == "On birds: 0? answer to 0?"
     itself = ask(task, grader_of(wise, artefact="b3:" + "a" * 64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from birdbone.evaluate.benchmarks.comparison import compare
 from birdbone.evaluate.history import open_history
 from birdbone.evaluate.history.board import board_of, ranks_of
+from birdbone.evaluate.history.exports.card import model_card
+from birdbone.evaluate.history.exports.tables import figures_table
 from birdbone.evaluate.history.pages import ComparedCandidate, render_board, render_comparison
 
 from .recorded import digest, keep, result_of, rights
@@ -94,6 +97,15 @@ def test_a_board_has_the_newest_figure_of_each_model_and_says_what_was_not_measu
     page = render_board(board)
     assert "not measured" in page
     assert "at chance" in page
+
+
+def test_what_a_model_graded_is_its_opinion_wherever_it_is_shown(history):
+    graded = rights(90, 100).model_copy(update={"settings": {"engine": "torch", "judged_by": "wise"}})
+    record = keep(history, graded)
+    assert record.evidence.is_above_chance is None
+    for shown in (render_board(board_of([record])), model_card([record]), figures_table([record])):
+        assert "a model's opinion" in html.unescape(shown)
+        assert "above a guess" not in shown.split("<tbody>")[-1]
 
 
 def test_a_benchmark_asked_in_two_ways_has_two_columns_and_models_of_one_name_are_told_apart(history):

@@ -67,11 +67,12 @@ def test_the_same_record_twice_is_one_and_another_day_is_another(history: Histor
 
 def test_a_known_answer_keeps_the_day_and_the_code_of_then(history: History) -> None:
     result = rights(30, 40)
-    assert keep_known(history, result, subject=Subject(model="tiny", artefact=result.artefact)) is None
+    assert keep_known(history, result, subject=Subject(model="tiny", artefact=result.artefact), earlier=[]) is None
     first = keep(history, result)
-    assert keep_known(history, result, subject=first.subject) == first
+    earlier = history.records()
+    assert keep_known(history, result, subject=first.subject, earlier=earlier) == first
     named = Subject(model="main", artefact=result.artefact, version=digest("d"), ref="refs/heads/main")
-    again = keep_known(history, result, subject=named)
+    again = keep_known(history, result, subject=named, earlier=earlier)
     assert again is not None
     assert (again.subject, again.taken_at, again.environment) == (named, first.taken_at, first.environment)
     assert len(history.records()) == 2

@@ -68,7 +68,7 @@ def test_what_llama_cpp_would_compute_otherwise_is_refused() -> None:
 
 
 def test_general_keys_leave_out_what_is_not_known() -> None:
-    keys = general_metadata(LlamaConfig(), name="", license_name="apache-2.0", main_type=GgufType.Q4_0)
+    keys = general_metadata("llama", name="", license_name="apache-2.0", main_type=GgufType.Q4_0)
     assert "general.name" not in keys
     assert keys["general.license"] == "apache-2.0"
     assert keys["general.file_type"] == Uint32(2)

@@ -3,103 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
-from transformers import (
-    AutoModelForCausalLM,
-    GemmaConfig,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MistralConfig,
-    OPTConfig,
-    Phi3Config,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen3Config,
-)
+from tests.models.llamacpp.families import CONFIGS, byte_tokenizer, engine_logits, random_model, torch_logits
+from transformers import AutoModelForCausalLM, OPTConfig
 
-from birdbone.models.gguf import (
-    FAMILIES,
-    GgufType,
-    UnsupportedExportError,
-    quantize_tensor,
-    write_gguf,
-)
-from birdbone.models.llamacpp import open_engine
-
-NUM_TOKENS = 48
-SIZES: dict[str, Any] = {
-    "vocab_size": 256,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 64,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": 0,
-}
-GROUPED = {**SIZES, "num_key_value_heads": 2}
-LLAMA3_ROPE = {
-    "rope_type": "llama3",
-    "rope_theta": 10000.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 16,
-}
-LINEAR_ROPE = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
-CONFIGS = {
-    "llama": LlamaConfig(**GROUPED, tie_word_embeddings=False),
-    "llama-tied": LlamaConfig(**GROUPED, tie_word_embeddings=True),
-    "llama-3-rope": LlamaConfig(**GROUPED, rope_parameters=LLAMA3_ROPE),
-    "llama-linear-rope": LlamaConfig(**GROUPED, rope_parameters=LINEAR_ROPE),
-    "llama-biases": LlamaConfig(**GROUPED, attention_bias=True, mlp_bias=True),
-    "mistral": MistralConfig(**GROUPED, sliding_window=None),
-    "qwen2": Qwen2Config(**GROUPED),
-    "qwen3": Qwen3Config(**GROUPED, head_dim=32),
-    "gemma": GemmaConfig(**GROUPED, head_dim=32),
-    "phi3": Phi3Config(**GROUPED),
-    "gpt_neox": GPTNeoXConfig(**SIZES),
-    "gpt_neox-serial-tied": GPTNeoXConfig(**SIZES, use_parallel_residual=False, tie_word_embeddings=True),
-}
-
-
-def _tokenizer() -> PreTrainedTokenizerFast:
-    vocab = {letter: index for index, letter in enumerate(sorted(ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(BPE(vocab=vocab, merges=[]))
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-
-
-def _random_model(config: Any) -> PreTrainedModel:
-    torch.manual_seed(0)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn_like(parameter) * 0.2)
-    return model
-
-
-def _ids() -> list[int]:
-    return torch.randint(3, 256, (NUM_TOKENS,), generator=torch.Generator().manual_seed(1)).tolist()
-
-
-def _torch_logits(model: PreTrainedModel) -> np.ndarray:
-    with torch.inference_mode():
-        return model(torch.tensor([_ids()])).logits[0].numpy()
-
-
-def _engine_logits(path: Path) -> np.ndarray:
-    with open_engine(path, num_ctx=64, num_threads=1) as engine:
-        return engine.logits(_ids())
+from birdbone.models.gguf import FAMILIES, GgufType, UnsupportedExportError, quantize_tensor, write_gguf
 
 
 def test_every_family_has_a_case_here() -> None:
@@ -108,22 +18,22 @@ def test_every_family_has_a_case_here() -> None:
 
 @pytest.mark.parametrize("case", CONFIGS)
 def test_llama_cpp_computes_what_torch_computes(case: str, tmp_path: Path) -> None:
-    model = _random_model(CONFIGS[case])
+    model = random_model(CONFIGS[case])
     write_gguf(
         tmp_path / "m.gguf",
         model_config=model.config,
         state_tensors=model.state_dict(),
-        tokenizer=_tokenizer(),
+        tokenizer=byte_tokenizer(),
         default_type=GgufType.F32,
     )
-    expected = _torch_logits(model)
-    assert np.abs(_engine_logits(tmp_path / "m.gguf") - expected).max() < 0.02 * expected.std()
+    expected = torch_logits(model)
+    assert np.abs(engine_logits(tmp_path / "m.gguf") - expected).max() < 0.02 * expected.std()
 
 
 @pytest.mark.parametrize("case", ["llama", "qwen2", "gpt_neox", "phi3"])
 def test_quantized_rows_are_reordered_as_plain_ones(case: str, tmp_path: Path) -> None:
     """The file of codes must act as torch does on the dequantized weights; llama.cpp itself rounds the activations."""
-    model = _random_model(CONFIGS[case])
+    model = random_model(CONFIGS[case])
     state = model.state_dict()
     coded = {
         name: quantize_tensor(tensor, GgufType.Q8_0)
@@ -134,17 +44,19 @@ def test_quantized_rows_are_reordered_as_plain_ones(case: str, tmp_path: Path) -
         tmp_path / "m.gguf",
         model_config=model.config,
         state_tensors=state | coded,
-        tokenizer=_tokenizer(),
+        tokenizer=byte_tokenizer(),
         default_type=GgufType.F32,
     )
     model.load_state_dict(state | {name: tensor.dequantize() for name, tensor in coded.items()})
-    expected = _torch_logits(model)
-    assert np.abs(_engine_logits(tmp_path / "m.gguf") - expected).mean() < 0.05 * expected.std()
+    expected = torch_logits(model)
+    assert np.abs(engine_logits(tmp_path / "m.gguf") - expected).mean() < 0.05 * expected.std()
 
 
 def test_opt_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     config = OPTConfig(vocab_size=256, hidden_size=64, ffn_dim=96, num_hidden_layers=1, num_attention_heads=4)
     model = AutoModelForCausalLM.from_config(config)
     with pytest.raises(UnsupportedExportError, match="'opt'"):
-        write_gguf(tmp_path / "m.gguf", model_config=config, state_tensors=model.state_dict(), tokenizer=_tokenizer())
+        write_gguf(
+            tmp_path / "m.gguf", model_config=config, state_tensors=model.state_dict(), tokenizer=byte_tokenizer()
+        )
     assert not list(tmp_path.iterdir())

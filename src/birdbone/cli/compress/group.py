@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import typer
 
+from birdbone.cli.compress.clusters import clusters
+from birdbone.cli.compress.quantize import quantize
+from birdbone.cli.compress.scores import score
+from birdbone.cli.compress.structures import plates, restore, shed
+from birdbone.cli.compress.tune import tune
+
 compress = typer.Typer(
     help="Make a model lighter: see what carries its load, shed what does not, and give the rest the bits it needs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+compress.command()(score)
+compress.command()(plates)
+compress.command()(shed)
+compress.command()(restore)
+compress.command()(clusters)
+compress.command()(tune)
+compress.command()(quantize)

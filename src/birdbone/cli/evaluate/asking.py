@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -16,13 +16,13 @@ from rich.table import Table
 from birdbone.cli.errors import UsageError
 from birdbone.cli.evaluate.bars import question_bar
 from birdbone.cli.evaluate.choices import one_of
-from birdbone.cli.evaluate.subjects import open_subject
+from birdbone.cli.evaluate.subjects import Opened, open_subject
 from birdbone.cli.evaluate.tasking import read_questions
 from birdbone.cli.output import new_table, talk
 from birdbone.cli.workspaces import open_workspace
 from birdbone.evaluate.benchmarks import BENCHMARKS, SUITES, BenchmarkResult, Question, SuiteName
 from birdbone.evaluate.benchmarks.opening import Candidate, Dtype, Engine, Service, find_candidate, open_judge
-from birdbone.evaluate.benchmarks.running import run_questions
+from birdbone.evaluate.benchmarks.running import harness_tasks
 from birdbone.evaluate.benchmarks.sharding import Shard, run_in_processes
 from birdbone.evaluate.benchmarks.standing import standing_of
 from birdbone.evaluate.benchmarks.tasks import run_tasks
@@ -32,8 +32,6 @@ from birdbone.watch import choose_num_threads
 
 KEY_VARIABLE = "BIRDBONE_ENDPOINT_KEY"
 """Environment variable with the key of a service."""
-
-_OPINION = "a model's opinion"  # nobody knows what a guess would be graded, so nothing is said to be above it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +73,19 @@ def ask_model(model: str, asked: Asked, on: On) -> Iterator[BenchmarkResult]:
         UsageError: a name or an option that there is not.
         ModelError, EvaluateError: the model, the items, or the asking.
     """
-    questions = _questions(asked)
-    with open_subject(model, lambda spec: find_judged(spec, on)) as (candidate, subject), ExitStack() as stack:
+    with open_subject(model, lambda spec: find_judged(spec, on)) as opened:
+        yield from ask_opened(opened, asked, on)
+
+
+def ask_opened(opened: Opened, asked: Asked, on: On) -> Iterator[BenchmarkResult]:
+    """Yield the result of each benchmark as it is known, of a model that is opened already.
+
+    Raises:
+        UsageError: a name or an option that there is not.
+        ModelError, EvaluateError: the model, the items, or the asking.
+    """
+    (candidate, subject), questions = opened, _questions(asked)
+    with ExitStack() as stack:
         folder, threads = open_workspace().folder, on.threads or choose_num_threads()
         own = read_questions(asked.tasks, limit=asked.limit, dtype=on.dtype, num_threads=threads)
         talk(f"{subject.model} in {candidate.engine}, {threads} thread(s)")
@@ -91,8 +100,9 @@ def ask_model(model: str, asked: Asked, on: On) -> Iterator[BenchmarkResult]:
             "progress": question_bar,
             "on_asked": keeper.keep_asked,
         }
+        suite: Iterator[BenchmarkResult]
         if on.processes == 1:
-            suite = run_questions(open_once, questions, items_folder=asked.items, **how)
+            suite = run_tasks(open_once, harness_tasks(questions, asked.items), **how)
         else:
             shard = Shard(
                 candidate=candidate,
@@ -129,8 +139,7 @@ def result_json(result: BenchmarkResult) -> dict[str, Any]:
     """Return a result as plain data, without its items."""
     found = standing_of(result)
     plain = result.model_dump(mode="json", exclude={"items"})
-    told = {"num_items": len(result.items), **asdict(found), "standing": found.in_words}
-    return plain | (told | {"is_above_chance": None, "standing": _OPINION} if _is_judged(result) else told)
+    return plain | {"num_items": len(result.items), **asdict(found), "standing": found.in_words}
 
 
 def results_table(results: list[BenchmarkResult]) -> Table:
@@ -145,7 +154,7 @@ def results_table(results: list[BenchmarkResult]) -> Table:
                 f"{len(result.items):,}",
                 f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}]",
                 percent(found.chance) if found.chance else "-",
-                _OPINION if _is_judged(result) else found.in_words,
+                found.in_words,
                 f"{result.num_shortened:,}" if result.num_shortened else "-",
             )
         )
@@ -158,12 +167,8 @@ def judged_lines(results: Sequence[BenchmarkResult]) -> list[str]:
         f"{result.benchmark} was judged by a model, {result.settings['judged_by']} "
         f"({result.settings['judged_by_artefact']})" + (": itself" if result.settings["judged_itself"] else "")
         for result in results
-        if _is_judged(result)
+        if result.is_opinion
     ]
-
-
-def _is_judged(result: BenchmarkResult) -> bool:
-    return "judged_by" in result.settings
 
 
 def percent(share: float) -> str:
@@ -190,7 +195,4 @@ def _questions(asked: Asked) -> tuple[Question, ...]:
     chosen = [question for question in questions if not asked.only or question.benchmark in asked.only]
     if asked.limit is None:
         return tuple(chosen)
-    return tuple(
-        Question(benchmark=question.benchmark, num_fewshot=question.num_fewshot, limit=asked.limit)
-        for question in chosen
-    )
+    return tuple(replace(question, limit=asked.limit) for question in chosen)

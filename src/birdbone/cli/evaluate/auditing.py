@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TextIO, get_args
 
 from rich.table import Table
 
@@ -61,7 +62,7 @@ def audit_safety(
         wanted: which audits, of what.
         on: what runs the model.
         max_new_tokens: length of a reply.
-        replies: file that gets every request with its reply.
+        replies: file that gets every request with its reply, those of an audit as soon as it is done.
 
     Raises:
         UsageError: a name that there is not.
@@ -76,18 +77,23 @@ def audit_safety(
     candidate = find_judged(model, on)
     threads = on.threads or choose_num_threads()
     talk(f"{candidate.name} in {candidate.engine}, {threads} thread(s)")
-    written: list[dict[str, str]] = []
-    with open_judge(candidate, num_threads=threads) as judge:
+    with ExitStack() as stack:
+        file = None if replies is None else stack.enter_context(replies.open("w", encoding="utf-8"))
+        judge = stack.enter_context(open_judge(candidate, num_threads=threads))
         yield from run_safety(
             judge,
             prepared,
             artefact=candidate.artefact,
             max_new_tokens=max_new_tokens,
             progress=question_bar,
-            told=lambda name, some: written.extend(_reply_json(name, reply) for reply in some if reply is not None),
+            told=lambda name, some: None if file is None else _write_replies(file, name, some),
         )
-    if replies is not None:
-        replies.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in written), encoding="utf-8")
+
+
+def _write_replies(file: TextIO, audit: str, replies: Sequence[Reply | None]) -> None:
+    rows = (_reply_json(audit, reply) for reply in replies if reply is not None)
+    file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    file.flush()
 
 
 def print_audits(results: Iterator[AuditResult], *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from birdbone.cli.output import new_table
 from birdbone.core import find_workspace, write_atomically
+from birdbone.evaluate.benchmarks.standing import standing_words
 from birdbone.evaluate.history import open_history
 from birdbone.evaluate.history.board import Board, Cell, board_of
 from birdbone.evaluate.history.pages import render_board
@@ -74,6 +75,6 @@ def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
 def _cell_words(cell: Cell | None) -> str:
     if cell is None:
         return NOT_MEASURED
-    chance = "" if cell.evidence.is_above_chance else ", at chance"
+    chance = "" if cell.evidence.is_above_chance else f", {standing_words(cell.evidence.is_above_chance)}"
     rank = f"{cell.rank}{'=' if cell.is_shared else ''}"
     return f"{rank}. {percent_words(cell.figure.value)} {interval_words(cell.figure)}{chance}"

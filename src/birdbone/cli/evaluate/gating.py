@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 from rich.table import Table
 
-from birdbone.cli.evaluate.asking import Asked, On, ask_model, find_judged
-from birdbone.cli.evaluate.bars import question_bar
+from birdbone.cli.evaluate.asking import Asked, On, find_judged
 from birdbone.cli.evaluate.choices import one_of
+from birdbone.cli.evaluate.measuring import Measuring, measure
+from birdbone.cli.evaluate.subjects import open_subject
 from birdbone.cli.output import new_table, talk
 from birdbone.core import write_atomically
-from birdbone.data import load_texts
-from birdbone.evaluate import GateRule, Stage, Verdict
-from birdbone.evaluate.benchmarks.opening import Candidate
-from birdbone.evaluate.benchmarks.standing import measurement_of
-from birdbone.evaluate.gates.evidence import KL, RATIO, SAME_TOP, AnswerPair, Evidence
-from birdbone.evaluate.gates.gathering import Extent, read_both, stored_size
-from birdbone.evaluate.gates.judging import benchmarks_of, judge_rules
+from birdbone.evaluate import Stage, Verdict
+from birdbone.evaluate.benchmarks.opening import Candidate, Service
+from birdbone.evaluate.gates.evidence import Evidence
+from birdbone.evaluate.gates.gathering import Extent
+from birdbone.evaluate.gates.judging import judge_rules
 from birdbone.evaluate.gates.markdown import detectable_of, effect_of, verdict_markdown
 from birdbone.evaluate.gates.rule_sets import RuleSet, read_gates
-from birdbone.evaluate.gates.rules import EVERY, DivergenceRule, PerplexityRatioRule, SameTopRule
 from birdbone.pipeline.recipe import load_recipe, resolve_recipe
 from birdbone.pipeline.recommendations import knobs_of, recommend
-from birdbone.watch import choose_num_threads
-
-_BENCHMARK = "benchmark."
-_OF_TEXT = ("perplexity", RATIO, KL, f"{KL}_p99", SAME_TOP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +92,8 @@ def judge_models(request: Request) -> Judged:
     recipe = None if request.recipe is None else resolve_recipe(load_recipe(request.recipe))
     first = None
     if request.first is not None and rules.cumulative:
-        first = measure(request, request.first, RuleSet(cumulative=rules.cumulative))
-    verdict = judge_rules(rules, measure(request, request.baseline, rules), first=first, stage=stage)
+        first = _measure(request, request.first, RuleSet(cumulative=rules.cumulative))
+    verdict = judge_rules(rules, _measure(request, request.baseline, rules), first=first, stage=stage)
     if recipe is None:
         told = [f"{knob.words}, as {each.key} failed" for each in verdict.findings for knob in knobs_of(each)]
     else:
@@ -136,61 +130,11 @@ def write_markdown(judged: Judged, path: Path) -> None:
         stream.write(text.encode())
 
 
-def measure(request: Request, reference: str, rules: RuleSet) -> Evidence:
-    """Return what the rules need to know of the candidate and of what it is compared with.
+def _measure(request: Request, reference: str, rules: RuleSet) -> Evidence:
+    def find(spec: str) -> Candidate | Service:
+        return find_judged(spec, request.on)
 
-    Raises:
-        UnpairedError: the models were not asked the same, or split the text into other tokens.
-        ModelError, EvaluateError: the models, the items, or the asking.
-    """
-    models = [find_judged(spec, request.on) for spec in (request.candidate, reference)]
-    evidence = Evidence()
-    if _needs_text(rules) and all(isinstance(model, Candidate) for model in models):
-        evidence = _read_text(request, *(model for model in models if isinstance(model, Candidate)))
-    sizes = [(stored_size(model),) if isinstance(model, Candidate) else () for model in models]
-    ours, theirs = evidence.candidate + sizes[0], evidence.baseline + sizes[1]
-    answers = _ask_both(request, reference, rules)
-    return replace(
-        evidence,
-        candidate=ours + tuple(measurement_of(pair.candidate) for pair in answers),
-        baseline=theirs + tuple(measurement_of(pair.baseline) for pair in answers),
-        answers=answers,
-    )
-
-
-def _read_text(request: Request, candidate: Candidate, baseline: Candidate) -> Evidence:
-    with question_bar("text") as tell:
-        return read_both(
-            candidate,
-            baseline,
-            load_texts(request.text).heldout,
-            extent=Extent(window=request.window, num_windows=request.num_windows),
-            num_threads=request.on.threads or choose_num_threads(),
-            progress=tell,
-        )
-
-
-def _ask_both(request: Request, reference: str, rules: RuleSet) -> tuple[AnswerPair, ...]:
-    names = benchmarks_of(rules) | _benchmarks_measured(rules)
-    if not names:
-        return ()
-    asked = request.asked if EVERY in names else replace(request.asked, only=tuple(sorted(names)))
-    ours = {result.benchmark: result for result in ask_model(request.candidate, asked, request.on)}
-    return tuple(
-        AnswerPair(candidate=ours[result.benchmark], baseline=result)
-        for result in ask_model(reference, asked, request.on)
-    )
-
-
-def _benchmarks_measured(rules: RuleSet) -> set[str]:
-    named = [rule.measurement for rule in rules.all_rules() if isinstance(rule, GateRule)]
-    return {name.removeprefix(_BENCHMARK) for name in named if name.startswith(_BENCHMARK)}
-
-
-def _needs_text(rules: RuleSet) -> bool:
-    return any(
-        rule.measurement in _OF_TEXT
-        if isinstance(rule, GateRule)
-        else isinstance(rule, PerplexityRatioRule | DivergenceRule | SameTopRule)
-        for rule in rules.all_rules()
-    )
+    extent = Extent(window=request.window, num_windows=request.num_windows)
+    how = Measuring(text=request.text, extent=extent, asked=request.asked, on=request.on)
+    with open_subject(request.candidate, find) as candidate, open_subject(reference, find) as baseline:
+        return measure(candidate, baseline, rules, how)

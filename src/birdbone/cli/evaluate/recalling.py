@@ -14,7 +14,7 @@ from birdbone.cli.output import new_table
 from birdbone.core import Measurement, find_workspace
 from birdbone.evaluate.errors import UnknownRecordError
 from birdbone.evaluate.history import Record, open_history
-from birdbone.evaluate.history.exports.tables import standing_words
+from birdbone.evaluate.history.exports.tables import standing_in
 from birdbone.evaluate.history.selection import records_of
 from birdbone.evaluate.history.trend import (
     BENCHMARK_PREFIX,
@@ -91,7 +91,7 @@ def records_table(records: Sequence[Record], *, limit: int) -> Table:
             record.subject.model,
             figure.name.removeprefix(BENCHMARK_PREFIX),
             figure_words(figure),
-            standing_words(record),
+            standing_in(record),
             "-" if figure.sample_size is None else f"{figure.sample_size:,}",
             _code(record),
             short_digest(record.subject.version or record.subject.artefact),

@@ -12,13 +12,15 @@ from birdbone.cli.vault.work import compare_work, open_work
 from birdbone.core import BirdboneError
 from birdbone.evaluate.benchmarks.opening import Candidate, Service
 from birdbone.evaluate.history import Subject
-from birdbone.vault import checkout, read_head, refs
+from birdbone.vault import Vault, checkout, read_head, refs
 
 Find = Callable[[str], Candidate | Service]
+Opened = tuple[Candidate | Service, Subject]
+"""What is to be judged, and its names."""
 
 
 @contextmanager
-def open_subject(model: str, find: Find) -> Iterator[tuple[Candidate | Service, Subject]]:
+def open_subject(model: str, find: Find) -> Iterator[Opened]:
     """Give what is to be judged and its names; a version of the vault is checked out for as long as that takes.
 
     Args:
@@ -35,10 +37,32 @@ def open_subject(model: str, find: Find) -> Iterator[tuple[Candidate | Service, 
         yield candidate, _subject_of_path(path, candidate) if path.exists() else _subject_elsewhere(model, candidate)
         return
     vault, version = kept
+    with open_version(vault, version, find, name=model, ref=ref_called(vault, model)) as opened:
+        yield opened
+
+
+@contextmanager
+def open_version(vault: Vault, version: str, find: Find, *, name: str, ref: str | None) -> Iterator[Opened]:
+    """Give a version of the vault, checked out for as long as it is judged.
+
+    Args:
+        version: its id.
+        find: gives what is to be judged of a path.
+        name: what the history calls the model.
+        ref: full name of the ref that points at it, if one does.
+
+    Raises:
+        what `find` does, and VaultError: it cannot be checked out.
+    """
     with tempfile.TemporaryDirectory(dir=vault.folder, prefix="judged-") as folder:
-        candidate = find(str(checkout(vault, version, Path(folder) / "model")))
-        ref = ref_called(vault, model)
-        yield candidate, Subject(model=model, artefact=candidate.artefact, version=version, ref=ref)
+        candidate = find(str(_model_in(checkout(vault, version, Path(folder) / "model"))))
+        yield candidate, Subject(model=name, artefact=candidate.artefact, version=version, ref=ref)
+
+
+def _model_in(folder: Path) -> Path:
+    """Return the one GGUF file of a folder without other weights, else the folder."""
+    files = sorted(folder.glob("*.gguf"))
+    return files[0] if len(files) == 1 and not any(folder.glob("*.safetensors")) else folder
 
 
 def _subject_elsewhere(model: str, candidate: Candidate | Service) -> Subject:

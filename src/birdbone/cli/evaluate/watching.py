@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from birdbone.cli.evaluate import gating
-from birdbone.cli.evaluate.asking import Asked, On
+from birdbone.cli.evaluate.asking import Asked, On, find_judged
 from birdbone.cli.evaluate.choices import one_of
+from birdbone.cli.evaluate.measuring import Measuring, measure
+from birdbone.cli.evaluate.subjects import Opened, open_version
 from birdbone.cli.output import talk
-from birdbone.core import Workspace, find_workspace
+from birdbone.core import find_workspace
+from birdbone.evaluate.benchmarks.opening import Candidate, Service
 from birdbone.evaluate.continuous import RUNGS, Follower, Judgement, Ledger, Rung
 from birdbone.evaluate.gates.evidence import Evidence
+from birdbone.evaluate.gates.gathering import Extent
 from birdbone.evaluate.gates.rule_sets import RuleSet, read_gates
-from birdbone.vault import Vault, checkout, open_vault, read_version
+from birdbone.vault import Vault, open_vault, read_ref, read_version
+from birdbone.vault.names import full_ref_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,38 @@ class Request:
     on: On
 
 
+@dataclass(slots=True)
+class _Versions:
+    """Versions written out of the vault and found again as models, each once for as long as one of them is judged."""
+
+    vault: Vault
+    request: Request
+    _judged: str = ""
+    _open: dict[str, Opened] = field(default_factory=dict)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def begin(self, version: str) -> None:
+        """Let go of what another version's judgement needed."""
+        if version != self._judged:
+            self.close()
+            self._judged = version
+
+    def open(self, version: str) -> Opened:
+        if version not in self._open:
+            name, ref = self.request.ref, full_ref_name(self.request.ref)
+            is_tip = read_ref(self.vault, ref) == version
+            found = open_version(self.vault, version, self._find, name=name, ref=ref if is_tip else None)
+            self._open[version] = self._stack.enter_context(found)
+        return self._open[version]
+
+    def close(self) -> None:
+        self._open.clear()
+        self._stack.close()
+
+    def _find(self, spec: str) -> Candidate | Service:
+        return find_judged(spec, self.request.on)
+
+
 def follow(request: Request, *, every_seconds: float | None) -> Iterator[Judgement]:
     """Yield the judgement of each version as it is known; without `every_seconds` end when none waits.
 
@@ -47,52 +84,34 @@ def follow(request: Request, *, every_seconds: float | None) -> Iterator[Judgeme
     workspace = find_workspace()
     vault = open_vault(workspace.vault_folder)
     rungs = {rung.name: rung for rung in RUNGS}
-    follower = Follower(
-        vault=vault,
-        ledger=Ledger(vault=vault, path=workspace.folder / "evaluations" / "judgements.jsonl"),
-        ref=request.ref,
-        environment=request.environment,
-        rules=read_gates(request.rules).rule_set(request.environment or None).for_stage(None),
-        measure=lambda version, reference, rung, rules: _measure(request, workspace, (version, reference), rung, rules),
-        last_rung=rungs[one_of(request.until, tuple(rungs), "--until")],
-        baseline=None if request.baseline is None else read_version(vault, request.baseline).id,
-        promotes=request.promote,
+    with closing(_Versions(vault, request)) as versions:
+        follower = Follower(
+            vault=vault,
+            ledger=Ledger(vault=vault, path=workspace.folder / "evaluations" / "judgements.jsonl"),
+            ref=request.ref,
+            environment=request.environment,
+            rules=read_gates(request.rules).rule_set(request.environment or None).for_stage(None),
+            measure=partial(_measure, versions),
+            last_rung=rungs[one_of(request.until, tuple(rungs), "--until")],
+            baseline=None if request.baseline is None else read_version(vault, request.baseline).id,
+            promotes=request.promote,
+        )
+        while True:
+            yield from follower.catch_up()
+            if every_seconds is None:
+                return
+            time.sleep(every_seconds)
+
+
+def _measure(versions: _Versions, candidate: str, baseline: str, rung: Rung, rules: RuleSet) -> Evidence:
+    """Measure one version against another, both as stored and loaded again."""
+    request = versions.request
+    talk(f"{rung.name}: {candidate[:11]} against {baseline[:11]}")
+    versions.begin(candidate)
+    how = Measuring(
+        text="bundled",
+        extent=Extent(window=request.window, num_windows=rung.num_windows),
+        asked=replace(request.asked, suite=rung.suite or request.asked.suite),
+        on=request.on,
     )
-    while True:
-        yield from follower.catch_up()
-        if every_seconds is None:
-            return
-        time.sleep(every_seconds)
-
-
-def _measure(request: Request, workspace: Workspace, versions: tuple[str, str], rung: Rung, rules: RuleSet) -> Evidence:
-    """Measure one version against another, both written out of the vault and loaded again."""
-    vault = open_vault(workspace.vault_folder)
-    talk(f"{rung.name}: {versions[0][:11]} against {versions[1][:11]}")
-    with TemporaryDirectory(prefix="judged-", dir=workspace.folder) as folder:
-        candidate, reference = (
-            _written(vault, version, Path(folder) / str(number)) for number, version in enumerate(versions)
-        )
-        asked = replace(request.asked, suite=rung.suite or request.asked.suite)
-        order = gating.Request(
-            candidate=candidate,
-            baseline=reference,
-            first=None,
-            rules=request.rules,
-            environment=request.environment or None,
-            stage=None,
-            text="bundled",
-            window=request.window,
-            num_windows=rung.num_windows,
-            recipe=None,
-            asked=asked,
-            on=request.on,
-        )
-        return gating.measure(order, reference, rules)
-
-
-def _written(vault: Vault, version: str, folder: Path) -> str:
-    """Return what to call the model of a version: its folder, or the one GGUF file in it."""
-    checkout(vault, version, folder)
-    files = sorted(folder.glob("*.gguf"))
-    return str(files[0] if len(files) == 1 and not any(folder.glob("*.safetensors")) else folder)
+    return measure(versions.open(candidate), versions.open(baseline), rules, how)

@@ -29,8 +29,8 @@ class ShedConfig(Settings):
 
     fraction: float = Field(default=0.10, gt=0, le=0.10)
     """Share of a cluster's remaining weights that a wave sheds."""
-    cluster: Literal["linear"] = "linear"
-    """What is thinned evenly: each linear's rows."""
+    cluster: Literal["linear", "biophase"] = "linear"
+    """What is thinned evenly: each linear's rows, or the clusters of its neurons and heads, each by its own health."""
 
 
 class WavesConfig(Settings):

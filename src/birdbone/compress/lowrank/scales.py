@@ -27,7 +27,7 @@ from birdbone.compress.config import LowRankConfig
 from birdbone.compress.errors import HealingDivergedError, NoCalibrationDataError
 from birdbone.compress.streams import Streams, advance, mean_relative_error, open_streams, relative_error
 from birdbone.models import Architecture
-from birdbone.models.gguf import BLOCK_SIZE, QuantizedTensor
+from birdbone.models.gguf import BLOCK_SIZE, QuantizedTensor, RoundedTensor
 from birdbone.train import DivergedError, FitConfig
 from birdbone.train.loop import fit
 
@@ -36,7 +36,7 @@ from birdbone.train.loop import fit
 class MergeReport:
     """Each block's output error against the dense model, on windows not learned from, before and after the merge."""
 
-    quantized: Mapping[str, QuantizedTensor]
+    quantized: Mapping[str, RoundedTensor]
     errors_before: tuple[float, ...]
     errors_after: tuple[float, ...]
     num_merged: int
@@ -73,7 +73,7 @@ def merge_low_rank_scales(
     dense: PreTrainedModel,
     architecture: Architecture,
     *,
-    quantized: Mapping[str, QuantizedTensor],
+    quantized: Mapping[str, RoundedTensor],
     windows_NT: Int[Tensor, "N T"],
     config: LowRankConfig,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -128,9 +128,9 @@ def _correct_block(
     targets: list[Tensor],
     outputs: list[Tensor],
     *,
-    quantized: Mapping[str, QuantizedTensor],
+    quantized: Mapping[str, RoundedTensor],
     config: LowRankConfig,
-) -> tuple[list[Tensor], float, dict[str, QuantizedTensor]]:
+) -> tuple[list[Tensor], float, dict[str, RoundedTensor]]:
     """Return the block's outputs, its error and its tensors after the merge, or as they were if that is no better."""
     layer = model.get_submodule(architecture.layer_path(index))
     prefix = f"{architecture.layer_path(index)}."
@@ -153,7 +153,7 @@ def _correct_block(
         return relative_error(output, targets[batch])
 
     _fit(index, factors, learned, loss_of_step, config)
-    merged = {name: factor.merged() for name, factor in factors.items()}
+    merged: dict[str, RoundedTensor] = {name: factor.merged() for name, factor in factors.items()}
     kept = {name: parameter.detach().clone() for name, parameter in norms.items()}
     _set(model, prefix, merged, learned)
     corrected = advance(model, architecture, index, streams.student, streams.context)
@@ -172,19 +172,20 @@ def _num_learned(num_batches: int) -> int:
 
 
 def _make_factors(
-    architecture: Architecture, index: int, quantized: Mapping[str, QuantizedTensor], config: LowRankConfig
+    architecture: Architecture, index: int, quantized: Mapping[str, RoundedTensor], config: LowRankConfig
 ) -> dict[str, _Factors]:
     generator = torch.Generator().manual_seed(index)
     factors = {}
     for slot in architecture.layers[index].linears:
         name = f"{slot.path}.weight"
-        if name in quantized:
-            num_rows, num_blocks = quantized[name].scales.shape
+        tensor = quantized.get(name)
+        if isinstance(tensor, QuantizedTensor):  # packed types have scales of scales, which no product reaches
+            num_rows, num_blocks = tensor.scales.shape
             right_RG = torch.randn(config.rank, num_blocks, generator=generator) / num_blocks**0.5
             left_FR = torch.zeros(num_rows, config.rank)
             factors[name] = _Factors(
-                quantized=quantized[name],
-                weight_FD=quantized[name].dequantize(),
+                quantized=tensor,
+                weight_FD=tensor.dequantize(),
                 left_FR=Parameter(left_FR),
                 right_RG=Parameter(right_RG),
             )
@@ -207,7 +208,7 @@ def _fit(
 
 
 @torch.no_grad()
-def load_quantized(model: PreTrainedModel, quantized: Mapping[str, QuantizedTensor]) -> None:
+def load_quantized(model: PreTrainedModel, quantized: Mapping[str, RoundedTensor]) -> None:
     """Set the weights of `model` to what the tensors dequantise to; each is named as its weight."""
     for name, tensor in quantized.items():
         model.get_parameter(name).copy_(tensor.dequantize())
@@ -215,7 +216,7 @@ def load_quantized(model: PreTrainedModel, quantized: Mapping[str, QuantizedTens
 
 @torch.no_grad()
 def _set(
-    model: PreTrainedModel, prefix: str, quantized: Mapping[str, QuantizedTensor], norms: Mapping[str, Tensor]
+    model: PreTrainedModel, prefix: str, quantized: Mapping[str, RoundedTensor], norms: Mapping[str, Tensor]
 ) -> None:
     load_quantized(model, quantized)
     for name, value in norms.items():

@@ -49,6 +49,11 @@ class BenchmarkResult(Strict):
     """Requests whose context lost its beginning because it did not fit the model."""
 
     @property
+    def is_opinion(self) -> bool:
+        """Whether a model graded the answers: nobody knows what it would give a guess."""
+        return "judged_by" in self.settings
+
+    @property
     def accuracy(self) -> float:
         """Mean score."""
         return sum(item.score for item in self.items) / len(self.items)

@@ -1,9 +1,8 @@
-"""A suite asked of a model through lm-eval, each question only once."""
+"""Questions that lm-eval asks, as tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,51 +12,9 @@ from birdbone.evaluate.benchmarks.harness import SEED, ask, harness_version
 from birdbone.evaluate.benchmarks.judge import Judge, Progress
 from birdbone.evaluate.benchmarks.local_items import items_digest, read_items
 from birdbone.evaluate.benchmarks.results import BenchmarkResult
-from birdbone.evaluate.benchmarks.tasks import ProgressOf, run_tasks
 
 HUB = "hub"
 """What `items_source` says of items that lm-eval fetched."""
-
-
-def run_questions(
-    open_judge: Callable[[], Judge],
-    questions: tuple[Question, ...],
-    *,
-    artefact: str,
-    engine: dict[str, Any],
-    items_folder: Path | None,
-    cache: Path | None,
-    is_fresh: bool = False,
-    progress: ProgressOf = lambda _: nullcontext(),
-    on_asked: Callable[[BenchmarkResult], None] = lambda _: None,
-) -> Iterator[BenchmarkResult]:
-    """Yield the result of each question, in order, as `run_tasks` does.
-
-    Args:
-        open_judge: gives the judge.
-        questions: what is asked.
-        artefact: digest of the model.
-        engine: what `Judge.settings` will say.
-        items_folder: where the files of items lie; None lets lm-eval fetch them from the hub.
-        cache: folder of results; None keeps nothing.
-        is_fresh: asks anew what the cache holds, and keeps the new answer.
-        progress: told of each benchmark.
-        on_asked: told each result that was measured just now, before it is yielded; not what the cache held.
-
-    Raises:
-        MissingBenchmarkError, BadBenchmarkError: the items.
-    """
-    tasks = (HarnessTask(question=question, items_folder=items_folder) for question in questions)
-    return run_tasks(
-        open_judge,
-        tasks,
-        artefact=artefact,
-        engine=engine,
-        cache=cache,
-        is_fresh=is_fresh,
-        progress=progress,
-        on_asked=on_asked,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +57,13 @@ class HarnessTask:
 
     def _source(self) -> str:
         return items_digest(self.items_folder, self.name) if self.items_folder is not None else HUB
+
+
+def harness_tasks(questions: Iterable[Question], items_folder: Path | None) -> Iterator[HarnessTask]:
+    """Yield the questions as tasks.
+
+    Args:
+        questions: what is asked.
+        items_folder: where the files of items lie; None lets lm-eval fetch them from the hub.
+    """
+    return (HarnessTask(question=question, items_folder=items_folder) for question in questions)

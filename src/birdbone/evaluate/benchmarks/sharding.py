@@ -19,7 +19,8 @@ from birdbone.evaluate.benchmarks.catalogue import Question
 from birdbone.evaluate.benchmarks.judge import Judge
 from birdbone.evaluate.benchmarks.opening import Candidate, Service, open_judge
 from birdbone.evaluate.benchmarks.results import BenchmarkResult
-from birdbone.evaluate.benchmarks.running import run_questions
+from birdbone.evaluate.benchmarks.running import harness_tasks
+from birdbone.evaluate.benchmarks.tasks import run_tasks
 from birdbone.evaluate.errors import ShardDiedError
 
 _kept_open = ExitStack()  # a process of the pool has one model, until it ends
@@ -48,7 +49,7 @@ def run_in_processes(
     on_asked: Callable[[BenchmarkResult], None] = lambda _: None,
     told: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Iterator[BenchmarkResult]:
-    """Yield the result of each question, in order, as `run_questions` does in one process.
+    """Yield the result of each question, in order, as `run_tasks` does in one process.
 
     Args:
         shard: the model, and how it is asked.
@@ -59,7 +60,7 @@ def run_in_processes(
 
     Raises:
         ShardDiedError: a process was ended from outside; what the others answered is in the cache.
-        and what `run_questions` does.
+        and what `run_tasks` does.
     """
     spawning = multiprocessing.get_context("spawn")  # threads of torch do not survive a fork
     pool = ProcessPoolExecutor(num_processes, mp_context=spawning)
@@ -80,12 +81,11 @@ def run_in_processes(
 def _ask(shard: Shard, question: Question) -> tuple[BenchmarkResult, bool]:
     """Return a result, and whether it was measured just now. Runs in a process of the pool."""
     new: list[BenchmarkResult] = []
-    (result,) = run_questions(
+    (result,) = run_tasks(
         lambda: _judge(shard),
-        (question,),
+        harness_tasks([question], shard.items_folder),
         artefact=shard.candidate.artefact,
         engine=shard.candidate.settings,
-        items_folder=shard.items_folder,
         cache=shard.cache,
         is_fresh=shard.is_fresh,
         on_asked=new.append,

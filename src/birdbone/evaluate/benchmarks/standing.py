@@ -27,13 +27,23 @@ class Standing:
     """Upper end."""
     chance: float
     """What guessing would score on these items."""
-    is_above_chance: bool
-    """Whether the score lies at least two standard errors above a guess. If not, it tells nothing of the model."""
+    is_above_chance: bool | None
+    """Whether the score lies at least two standard errors above a guess. If not, it tells nothing of the model.
+
+    None where a model graded the answers: nobody knows what it would give a guess.
+    """
 
     @property
     def in_words(self) -> str:
-        """`above a guess` or `at chance`."""
-        return "above a guess" if self.is_above_chance else "at chance"
+        """What `standing_words` says of it."""
+        return standing_words(self.is_above_chance)
+
+
+def standing_words(is_above_chance: bool | None) -> str:
+    """Return `above a guess`, `at chance`, or `a model's opinion`."""
+    if is_above_chance is None:
+        return "a model's opinion"
+    return "above a guess" if is_above_chance else "at chance"
 
 
 def standing_of(result: BenchmarkResult) -> Standing:
@@ -51,7 +61,13 @@ def standing_of(result: BenchmarkResult) -> Standing:
         low, high = interval(draws)
         error = float(scores.std(ddof=1)) / np.sqrt(len(scores))
         is_above = bool(scores.mean() - result.chance >= MIN_STANDARD_ERRORS * error)
-    return Standing(value=float(scores.mean()), low=low, high=high, chance=result.chance, is_above_chance=is_above)
+    return Standing(
+        value=float(scores.mean()),
+        low=low,
+        high=high,
+        chance=result.chance,
+        is_above_chance=None if result.is_opinion else is_above,
+    )
 
 
 def measurement_of(result: BenchmarkResult) -> Measurement:

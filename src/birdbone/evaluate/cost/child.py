@@ -61,7 +61,7 @@ class Child:
             raise self._ended(question)
         found = json.loads(line)
         if "error" in found:
-            raise _told(found["error"])
+            raise CostWorkerError.from_dict(found["error"])
         return kind.model_validate(found["answer"])
 
     def _ended(self, question: str) -> CostWorkerError:
@@ -102,12 +102,3 @@ def open_child(order: Order) -> Iterator[Child]:
         finally:
             process.kill()
             process.wait()
-
-
-def _told(error: dict[str, Any]) -> CostWorkerError:
-    """Return what the worker raised, with its code, kind, hint and fields."""
-    plain = dict(error)
-    code, kind = plain.pop("code"), plain.pop("kind")
-    told = CostWorkerError(plain.pop("message"), hint=plain.pop("hint"), **plain)
-    told.code, told.kind = code, kind
-    return told

@@ -29,6 +29,7 @@ class Keeper:
     """CPU threads of the computation."""
     _environment: Environment | None = field(default=None, init=False)
     _asked: set[str] = field(default_factory=set, init=False)
+    _earlier: list[Record] | None = field(default=None, init=False)
 
     def keep_asked(self, result: BenchmarkResult) -> None:
         """Record a result that was measured just now."""
@@ -39,8 +40,11 @@ class Keeper:
 
     def keep_known(self, result: BenchmarkResult) -> None:
         """Record a result that the cache held; one that was recorded as asked already is left alone."""
-        if result.benchmark not in self._asked:
-            keep_known(self.history, result, subject=self.subject)
+        if result.benchmark in self._asked:
+            return
+        if self._earlier is None:
+            self._earlier = self.history.records()
+        keep_known(self.history, result, subject=self.subject, earlier=self._earlier)
 
 
 def keep_asked(
@@ -71,23 +75,25 @@ def keep_asked(
     return record
 
 
-def keep_known(history: History, result: BenchmarkResult, *, subject: Subject) -> Record | None:
+def keep_known(
+    history: History, result: BenchmarkResult, *, subject: Subject, earlier: Sequence[Record]
+) -> Record | None:
     """Record that `subject` has a result that was asked for earlier, with the day and the code of then.
+
+    Args:
+        earlier: the records of `history`, oldest first.
 
     Returns:
         The record, which may have been there before; None where nothing says when and by what code it was asked.
-
-    Raises:
-        CorruptRecordError: a record was changed.
     """
     digest = digest_json(result.model_dump(mode="json"))
-    earlier = [row for row in history.records() if row.evidence is not None and row.evidence.result == digest]
-    if not earlier:
+    same = [row for row in earlier if row.evidence is not None and row.evidence.result == digest]
+    if not same:
         return None
-    of_subject = [row for row in earlier if row.subject == subject]
+    of_subject = [row for row in same if row.subject == subject]
     if of_subject:
         return of_subject[-1]
-    record = earlier[-1].model_copy(update={"subject": subject})
+    record = same[-1].model_copy(update={"subject": subject})
     history.add(record, result)
     return record
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from birdbone.core.pages import page_environment, page_script
 from birdbone.evaluate.benchmarks.comparison import MARGIN, BenchmarkComparison
+from birdbone.evaluate.benchmarks.standing import standing_words
 from birdbone.evaluate.history import wording
 from birdbone.evaluate.history.board import Board
 from birdbone.evaluate.statistics.retention import Retention
@@ -54,7 +53,7 @@ class ComparedCandidate:
 
 def render_board(board: Board) -> str:
     """Return the leaderboard as HTML. The same board gives the same text."""
-    return _render("board.html.j2", script="sort.js", board=board)
+    return _render("board.html.j2", has_script=True, board=board)
 
 
 def render_comparison(baseline: str, candidates: Sequence[ComparedCandidate]) -> str:
@@ -75,31 +74,26 @@ def render_comparison(baseline: str, candidates: Sequence[ComparedCandidate]) ->
             for candidate in candidates
         ],
     }
-    return _render("comparison.html.j2", script=None, plan=plan)
+    return _render("comparison.html.j2", has_script=False, plan=plan)
 
 
-def _render(template: str, *, script: str | None, **values: Any) -> str:
-    environment = Environment(
-        loader=PackageLoader("birdbone.evaluate.history"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _render(template: str, *, has_script: bool, **values: Any) -> str:
+    environment = page_environment(
+        "birdbone.evaluate.history",
+        {
+            "percent": wording.percent_words,
+            "points": wording.points_words,
+            "interval": wording.interval_words,
+            "moment": wording.moment_words,
+            "code": wording.code_words,
+            "machine": wording.machine_words,
+            "short": wording.short_digest,
+            "standing": standing_words,
+            "place": lambda share: _number(100 * share),
+        },
     )
-    environment.filters |= {
-        "percent": wording.percent_words,
-        "points": wording.points_words,
-        "interval": wording.interval_words,
-        "moment": wording.moment_words,
-        "code": wording.code_words,
-        "machine": wording.machine_words,
-        "short": wording.short_digest,
-        "place": lambda share: _number(100 * share),
-    }
-    text = "" if script is None else environment.get_template(script).render().strip()
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    source = f"'sha256-{digest}'" if text else "'none'"
-    return environment.get_template(template).render(**values, script=Markup(text), script_source=Markup(source))
+    script, source = page_script(environment, "sort.js") if has_script else ("", Markup("'none'"))
+    return environment.get_template(template).render(**values, script=script, script_source=source)
 
 
 def _row(row: BenchmarkComparison, reach: float) -> ComparisonRow:

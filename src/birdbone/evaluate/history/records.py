@@ -85,8 +85,8 @@ class Evidence(Strict):
     """Requests whose context lost its beginning."""
     chance: float
     """What guessing would score on these items."""
-    is_above_chance: bool
-    """Whether the score lies at least two standard errors above a guess."""
+    is_above_chance: bool | None
+    """Whether the score lies at least two standard errors above a guess; None where a model graded the answers."""
     standard_error: float | None = None
     """Of the mean score over the items; absent for a single item."""
     result: str

@@ -10,7 +10,9 @@ from birdbone.models.gguf.blocks import (
     GgufType,
     decode_blocks,
     encode_blocks,
+    nearest_value,
     round_to_blocks,
+    size_bytes,
 )
 from birdbone.models.gguf.errors import (
     CorruptGgufError,
@@ -23,7 +25,7 @@ from birdbone.models.gguf.errors import (
 from birdbone.models.gguf.names import FAMILIES, GgufFamily, family_of, gguf_name, layer_of
 from birdbone.models.gguf.pretokenizers import pre_tokenizer_name, restore_pre_tokenizer
 from birdbone.models.gguf.reader import GgufSummary, GgufTensorInfo, read_gguf_summary, read_tensor_bytes
-from birdbone.models.gguf.tensors import QuantizedTensor, StateTensor, quantize_tensor
+from birdbone.models.gguf.tensors import PackedTensor, QuantizedTensor, RoundedTensor, StateTensor, quantize_tensor
 from birdbone.models.gguf.tokenizer import tokenizer_metadata
 from birdbone.models.gguf.writer import GgufReport, write_gguf
 
@@ -38,7 +40,9 @@ __all__ = [
     "GgufSummary",
     "GgufTensorInfo",
     "GgufType",
+    "PackedTensor",
     "QuantizedTensor",
+    "RoundedTensor",
     "StateTensor",
     "TokenizerFitError",
     "UnknownTensorError",
@@ -48,12 +52,14 @@ __all__ = [
     "family_of",
     "gguf_name",
     "layer_of",
+    "nearest_value",
     "pre_tokenizer_name",
     "quantize_tensor",
     "read_gguf_summary",
     "read_tensor_bytes",
     "restore_pre_tokenizer",
     "round_to_blocks",
+    "size_bytes",
     "tokenizer_metadata",
     "write_gguf",
 ]

@@ -6,7 +6,7 @@ Source: llama.cpp `conversion/base.py` and the family files beside it; ggml `doc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from birdbone.models.gguf.blocks import GgufType
 from birdbone.models.gguf.container import StoredArray, Uint32, Value
 from birdbone.models.gguf.errors import UnsupportedExportError
+from birdbone.models.gguf.layers import LayerSize, sizes_of_config
 from birdbone.models.gguf.names import GgufFamily, family_of
 
 _QUANTIZATION_VERSION = 2
@@ -26,14 +27,24 @@ _FILE_TYPES = {
     GgufType.Q8_0: 7,
     GgufType.Q5_0: 8,
     GgufType.Q5_1: 9,
+    GgufType.Q2_K: 10,
+    GgufType.Q3_K: 12,
+    GgufType.Q4_K: 15,
+    GgufType.Q5_K: 17,
+    GgufType.Q6_K: 18,
+    GgufType.IQ3_XXS: 23,
+    GgufType.IQ4_NL: 25,
+    GgufType.IQ3_S: 26,
+    GgufType.IQ2_S: 28,
+    GgufType.IQ4_XS: 30,
 }
 
 
-def general_metadata(config: Any, *, name: str, license_name: str, main_type: GgufType) -> dict[str, Value]:
+def general_metadata(arch: str, *, name: str, license_name: str, main_type: GgufType) -> dict[str, Value]:
     """Return the `general.*` keys. `main_type` is the type that holds most of the weights."""
     described = {"general.name": name, "general.license": license_name}
     return {
-        "general.architecture": family_of(config.model_type).arch,
+        "general.architecture": arch,
         "general.type": "model",
         **{key: text for key, text in described.items() if text},
         "general.file_type": Uint32(_FILE_TYPES[main_type]),
@@ -41,16 +52,21 @@ def general_metadata(config: Any, *, name: str, license_name: str, main_type: Gg
     }
 
 
-def model_metadata(config: Any) -> dict[str, Value]:
+def model_metadata(config: Any, *, arch: str = "", sizes: Sequence[LayerSize] = ()) -> dict[str, Value]:
     """Return the keys under the architecture's name: sizes, heads, norm epsilon, rope.
+
+    Args:
+        arch: another architecture than the family's own.
+        sizes: of each layer in the file; by default all are as the configuration says.
 
     Raises:
         UnsupportedExportError: the family, its rope scaling or its activation has no form in stock llama.cpp.
     """
-    family = family_of(config.model_type)
+    arch = arch or family_of(config.model_type).arch
     _check_activation(config)
-    keys = _size_keys(config) | _norm_keys(config) | _rope_keys(config) | _family_keys(config)
-    return {f"{family.arch}.{key}": value for key, value in keys.items()}
+    keys = _size_keys(config, sizes or sizes_of_config(config)) | _norm_keys(config)
+    keys |= _rope_keys(config) | _family_keys(config)
+    return {f"{arch}.{key}": value for key, value in keys.items()}
 
 
 def exported_context_length(config: Any) -> int:
@@ -66,11 +82,6 @@ def exported_context_length(config: Any) -> int:
 def head_dim_of(config: Any) -> int:
     """Return the width of one attention head."""
     return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
-
-
-def num_kv_heads_of(config: Any) -> int:
-    """Return the number of key and value heads."""
-    return int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
 
 
 def rope_factor_tensor(config: Any) -> Tensor | None:
@@ -98,25 +109,26 @@ def _llama3_divisor(wavelength: float, rope: Mapping[str, Any]) -> float:
     return 1.0 / ((1.0 - blend) / factor + blend)
 
 
-def _size_keys(config: Any) -> dict[str, Value]:
+def _size_keys(config: Any, sizes: Sequence[LayerSize]) -> dict[str, Value]:
     keys: dict[str, Value] = {
-        "block_count": Uint32(config.num_hidden_layers),
+        "block_count": Uint32(len(sizes)),
         "context_length": Uint32(exported_context_length(config)),
         "embedding_length": Uint32(config.hidden_size),
-        "feed_forward_length": _per_layer(config.intermediate_size),
-        "attention.head_count": _per_layer(config.num_attention_heads),
-        "attention.head_count_kv": _per_layer(getattr(config, "num_key_value_heads", None) or num_kv_heads_of(config)),
+        "feed_forward_length": _one_or_each([size.feed_forward_size for size in sizes]),
+        "attention.head_count": _one_or_each([size.num_heads for size in sizes]),
+        "attention.head_count_kv": _one_or_each([size.num_kv_heads for size in sizes]),
         "vocab_size": Uint32(config.vocab_size),
     }
     width = head_dim_of(config)
-    if width * config.num_attention_heads != config.hidden_size or config.model_type in ("gemma", "qwen3"):
+    fills = all(width * size.num_heads == config.hidden_size for size in sizes)
+    if not fills or config.model_type in ("gemma", "qwen3"):
         keys |= {"attention.key_length": Uint32(width), "attention.value_length": Uint32(width)}
     return keys
 
 
-def _per_layer(count: int | list[int]) -> Value:
+def _one_or_each(counts: Sequence[int]) -> Value:
     """Return one count, or one a layer where layers differ (a form that only some architectures take)."""
-    return Uint32(count) if isinstance(count, int) else StoredArray("uint32", count)
+    return Uint32(counts[0]) if len(set(counts)) == 1 else StoredArray("uint32", counts)
 
 
 def _norm_keys(config: Any) -> dict[str, Value]:

@@ -71,6 +71,8 @@ class GgufFamily:
     """Added to norm weights: Gemma stores them minus one."""
     can_tie_head: bool = True
     """Whether llama.cpp takes the embedding where the file has no head."""
+    has_fixed_heads: bool = False
+    """Whether llama.cpp wants the heads together as wide as the hidden states."""
 
 
 _ROTARY_PAIRS: Mapping[str, RowOrder] = {"attn_q": "rotary_pairs", "attn_k": "rotary_pairs"}
@@ -79,19 +81,24 @@ _FUSED_BY_HEAD: Mapping[str, RowOrder] = {"attn_qkv": "fused_by_head"}
 FAMILIES: Mapping[str, GgufFamily] = {
     "llama": GgufFamily(arch="llama", layer_names=_LLAMA_LAYER, row_orders=_ROTARY_PAIRS),
     "mistral": GgufFamily(arch="llama", layer_names=_LLAMA_LAYER, row_orders=_ROTARY_PAIRS),
-    "qwen2": GgufFamily(arch="qwen2", layer_names=_LLAMA_LAYER),
+    "qwen2": GgufFamily(arch="qwen2", layer_names=_LLAMA_LAYER, has_fixed_heads=True),
     "qwen3": GgufFamily(arch="qwen3", layer_names=_QWEN3_LAYER),
     "gemma": GgufFamily(arch="gemma", layer_names=_LLAMA_LAYER, norm_offset=1.0),
-    "phi3": GgufFamily(arch="phi3", layer_names=_PHI3_LAYER),
+    "phi3": GgufFamily(arch="phi3", layer_names=_PHI3_LAYER, has_fixed_heads=True),
     "gpt_neox": GgufFamily(
         arch="gptneox",
         layer_names=_GPT_NEOX_LAYER,
         outer_names=_GPT_NEOX_OUTER,
         row_orders=_FUSED_BY_HEAD,
         can_tie_head=False,
+        has_fixed_heads=True,
     ),
 }
 """Families by `model_type` of the Hugging Face config."""
+
+_DECI = GgufFamily(arch="deci", layer_names=_LLAMA_LAYER, row_orders=_ROTARY_PAIRS)
+LAYERED_FAMILIES: Mapping[str, GgufFamily] = {"llama": _DECI, "mistral": _DECI, "qwen2": _DECI}
+"""How a model whose layers differ is written, by `model_type`; Qwen 2 is a Llama with biases that rotates by halves."""
 
 
 def family_of(model_type: str) -> GgufFamily:
@@ -131,6 +138,12 @@ def gguf_name(name: str, family: GgufFamily) -> str:
         raise UnknownTensorError(f"Tensor {name!r} has no place in a {family.arch} GGUF file.", name=name)
     prefix = f"blk.{in_layer.group(1)}." if in_layer else ""
     return f"{prefix}{table[key]}.{suffix}"
+
+
+def move_layer(name_in_gguf: str, positions: Mapping[int, int]) -> str:
+    """Return the GGUF name of a tensor whose layer stands at another place in the file; others are as they were."""
+    layer = layer_of(name_in_gguf)
+    return name_in_gguf if layer is None else f"blk.{positions[layer]}.{name_in_gguf.split('.', 2)[2]}"
 
 
 def row_order_of(name_in_gguf: str, family: GgufFamily) -> RowOrder:

@@ -22,21 +22,24 @@ from birdbone.core import write_atomically
 from birdbone.models.gguf.blocks import GgufType, size_bytes
 from birdbone.models.gguf.container import TensorEntry, Value, encode_header, padding
 from birdbone.models.gguf.errors import GgufError, UnsupportedExportError
+from birdbone.models.gguf.layers import plan_layers
 from birdbone.models.gguf.metadata import (
     describe_limits,
     general_metadata,
+    head_dim_of,
     model_metadata,
-    num_kv_heads_of,
     rope_factor_tensor,
 )
 from birdbone.models.gguf.names import (
     family_of,
     fused_by_head_order,
     gguf_name,
+    layer_of,
+    move_layer,
     rotary_pair_order,
     row_order_of,
 )
-from birdbone.models.gguf.tensors import QuantizedTensor, StateTensor, tensor_bytes
+from birdbone.models.gguf.tensors import RoundedTensor, StateTensor, tensor_bytes
 from birdbone.models.gguf.tokenizer import describe_tokenizer_limits, tokenizer_metadata
 
 _EMBEDDING, _HEAD, _ROPE_FACTORS = "token_embd.weight", "output.weight", "rope_freqs.weight"
@@ -59,6 +62,9 @@ class GgufReport:
     num_tensors_by_type: Mapping[str, int]
     limits: tuple[str, ...]
     """What the file cannot carry of this model and its tokenizer, in sentences; empty where it carries all."""
+
+
+_Noted = tuple[tuple[int, ...], GgufType]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +98,8 @@ def write_gguf(
 
     Args:
         model_config: the Hugging Face config; its `model_type` names the family.
-        state_tensors: state-dict names to fp tensors or `QuantizedTensor`; each is asked for twice and not changed.
-            A head that is tied to the embedding is left out where llama.cpp ties it by itself.
+        state_tensors: state-dict names to fp tensors, `QuantizedTensor` or `PackedTensor`; each is asked for twice
+            and not changed. A head that is tied to the embedding is left out where llama.cpp ties it by itself.
         default_type: F16 or F32, for matrices that are not yet quantized. Vectors are always F32.
         name: `general.name`. license_name: `general.license`. Left out when empty.
 
@@ -111,18 +117,25 @@ def write_gguf(
         for planned in tensors.plan:
             _write_padded(stream, tensor_bytes(tensors.load(planned.source), planned.type), planned)
     limits = describe_limits(model_config, tensors.family) + describe_tokenizer_limits(tokenizer)
+    limits = tensors.layers.notes + limits
     return _report(path, tensors, limits)
 
 
 class _ExportedTensors:
-    """The state dict in GGUF's names, values and row order, one tensor at a time."""
+    """The state dict in GGUF's names, values and row order, one tensor at a time, and what is put beside it."""
 
     def __init__(self, config: Any, state: Mapping[str, StateTensor], default_type: GgufType) -> None:
-        self.family = family_of(config.model_type)
         self._config = config
         self._state = state
-        self._rope_factors = rope_factor_tensor(config)
-        self.plan = tuple(self._make_plan(default_type))
+        found = {name: _noted(state[name], default_type) for name in self._sources()}
+        shapes = {name: shape for name, (shape, _) in found.items()}
+        self.layers = plan_layers(config, shapes, head_dim=head_dim_of(config))
+        self.family = self.layers.family
+        self._added = dict(self.layers.fillers)
+        factors = rope_factor_tensor(config)
+        if factors is not None:
+            self._added = {_ROPE_FACTORS: factors} | self._added
+        self.plan = tuple(self._make_plan(found, default_type))
         _check_whole(self.plan, self._config)
 
     @property
@@ -132,60 +145,59 @@ class _ExportedTensors:
 
     def load(self, source: str) -> StateTensor:
         """Return one tensor as the file holds it: rows in order, norms shifted."""
-        if source == _ROPE_FACTORS:
-            assert self._rope_factors is not None
-            return self._rope_factors
+        if source in self._added:
+            return self._added[source]
         tensor, target = self._state[source], gguf_name(source, self.family)
         if self.family.norm_offset and source.endswith("norm.weight"):
             return _plain(tensor, source).float() + self.family.norm_offset
-        order = self._row_order(target, tensor.shape[0])
+        order = self._row_order(source, target, tensor.shape[0])
         if order is None:
             return tensor
-        return tensor.take_rows(order) if isinstance(tensor, QuantizedTensor) else tensor[order]
+        return tensor.take_rows(order) if isinstance(tensor, RoundedTensor) else tensor[order]
 
-    def _make_plan(self, default_type: GgufType) -> Iterator[_Planned]:
+    def _make_plan(self, found: Mapping[str, _Noted], default_type: GgufType) -> Iterator[_Planned]:
+        added = {name: _noted(tensor, default_type) for name, tensor in self._added.items()}
         offset = 0
-        for source in self._sources():
-            tensor = self._rope_factors if source == _ROPE_FACTORS else self._state[source]
-            assert tensor is not None
-            target = source if source == _ROPE_FACTORS else gguf_name(source, self.family)
-            kind = _stored_type(tensor, default_type)
-            entry = TensorEntry(name=target, shape=tuple(tensor.shape), type_id=int(kind), offset=offset)
+        for source, (shape, kind) in (added | dict(found)).items():
+            target = source if source in added else move_layer(gguf_name(source, self.family), self.layers.positions)
+            entry = TensorEntry(name=target, shape=shape, type_id=int(kind), offset=offset)
             planned = _Planned(source=source, entry=entry, type=kind)
             offset += planned.size_bytes + padding(planned.size_bytes)
             yield planned
 
     def _sources(self) -> Iterator[str]:
-        if self._rope_factors is not None:
-            yield _ROPE_FACTORS
-        is_tied = bool(self._config.tie_word_embeddings) and self.family.can_tie_head
+        family = family_of(self._config.model_type)
+        is_tied = bool(self._config.tie_word_embeddings) and family.can_tie_head
         for source in self._state:
             if source.endswith((".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")):
                 continue  # buffers of older checkpoints, derived from the config
-            if not (is_tied and gguf_name(source, self.family) == _HEAD):
+            if not (is_tied and gguf_name(source, family) == _HEAD):
                 yield source
 
-    def _row_order(self, target: str, num_rows: int) -> Tensor | None:
-        num_heads = int(self._config.num_attention_heads)
+    def _row_order(self, source: str, target: str, num_rows: int) -> Tensor | None:
+        layer = layer_of(source)
+        if layer is None:
+            return None
+        size = self.layers.sizes[self.layers.positions[layer]]
         match row_order_of(target, self.family):
             case "rotary_pairs":
                 is_key = target.split(".")[-2] == "attn_k"
-                heads = num_kv_heads_of(self._config) if is_key else num_heads
-                return rotary_pair_order(num_rows, num_heads=heads)
+                return rotary_pair_order(num_rows, num_heads=size.num_kv_heads if is_key else size.num_heads)
             case "fused_by_head":
-                return fused_by_head_order(num_rows, num_heads=num_heads)
+                return fused_by_head_order(num_rows, num_heads=size.num_heads)
             case _:
                 return None
 
 
-def _stored_type(tensor: StateTensor, default_type: GgufType) -> GgufType:
-    if isinstance(tensor, QuantizedTensor):
-        return tensor.type
-    return default_type if tensor.ndim > 1 else GgufType.F32
+def _noted(tensor: StateTensor, default_type: GgufType) -> _Noted:
+    """Return a tensor's shape and the type that it is stored in."""
+    if isinstance(tensor, RoundedTensor):
+        return tuple(tensor.shape), tensor.type
+    return tuple(tensor.shape), default_type if tensor.ndim > 1 else GgufType.F32
 
 
 def _plain(tensor: StateTensor, source: str) -> Tensor:
-    if isinstance(tensor, QuantizedTensor):
+    if isinstance(tensor, RoundedTensor):
         raise UnsupportedExportError(f"{source!r} is a norm; it must stay a plain tensor.")
     return tensor.to(torch.float32)
 
@@ -203,8 +215,10 @@ def _check_whole(plan: tuple[_Planned, ...], config: Any) -> None:
 def _metadata(
     config: Any, tokenizer: PreTrainedTokenizerBase, tensors: _ExportedTensors, *, name: str, license_name: str
 ) -> dict[str, Value]:
-    general = general_metadata(config, name=name, license_name=license_name, main_type=_main_type(tensors.plan))
-    return general | model_metadata(config) | tokenizer_metadata(tokenizer, vocab_size=int(config.vocab_size))
+    arch, sizes = tensors.family.arch, tensors.layers.sizes
+    general = general_metadata(arch, name=name, license_name=license_name, main_type=_main_type(tensors.plan))
+    model = model_metadata(config, arch=arch, sizes=sizes)
+    return general | model | tokenizer_metadata(tokenizer, vocab_size=int(config.vocab_size))
 
 
 def _main_type(plan: tuple[_Planned, ...]) -> GgufType:

@@ -110,6 +110,13 @@ class Library:
         """Call a function of the table of signatures."""
         return getattr(self._handle, name)(*arguments)
 
+    def declare(self, name: str, result: Any, arguments: list[Any]) -> bool:
+        """Add a function that not every build has; return whether this one does."""
+        if not hasattr(self._handle, name):
+            return False
+        _declare(self._handle, name, result, arguments)
+        return True
+
     def forget_log(self) -> None:
         """Drop the kept lines, so that the next ones belong to what comes next."""
         self._lines.clear()

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from birdbone.core import write_atomically
 from birdbone.core.files import write_json
+from birdbone.core.pages import page_environment
 from birdbone.evaluate.cost import CostComparison, CostReport
 from birdbone.pipeline.report import cost_words, wording
 from birdbone.pipeline.report.flame import FLAME_KINDS, flame_picture, kind_class
@@ -51,22 +51,18 @@ def render_cost_page(reports: Sequence[CostReport], comparisons: Sequence[CostCo
         reports: at least one, all taken on one machine.
         comparisons: of the second and later models with the first.
     """
-    environment = Environment(
-        loader=PackageLoader("birdbone.pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    environment = page_environment(
+        "birdbone.pipeline.report",
+        {
+            "figure_words": wording.figure_words,
+            "interval_words": wording.interval_words,
+            "digest_words": wording.digest_words,
+            "label_words": cost_words.label_words,
+            "setting_words": cost_words.setting_words,
+            "bound_words": cost_words.bound_words,
+            "ratio_words": cost_words.ratio_words,
+        },
     )
-    environment.filters |= {
-        "figure_words": wording.figure_words,
-        "interval_words": wording.interval_words,
-        "digest_words": wording.digest_words,
-        "label_words": cost_words.label_words,
-        "setting_words": cost_words.setting_words,
-        "bound_words": cost_words.bound_words,
-        "ratio_words": cost_words.ratio_words,
-    }
     return environment.get_template("cost.html.j2").render(
         reports=reports,
         comparisons=comparisons,

@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from birdbone.core import Measurement, write_atomically, write_yaml
+from birdbone.core.pages import page_environment
 from birdbone.pipeline.report import wording
 from birdbone.pipeline.report.block_errors import block_errors
 from birdbone.pipeline.report.content import ReportData, build_report
@@ -51,24 +51,20 @@ def write_report(view: RunView, path: Path, *, metrics: Sequence[Metric] = ()) -
 
 def render_report(data: ReportData) -> str:
     """Return the page as HTML. The same data give the same text."""
-    environment = Environment(
-        loader=PackageLoader("birdbone.pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    environment = page_environment(
+        "birdbone.pipeline.report",
+        {
+            "figure_words": wording.figure_words,
+            "interval_words": wording.interval_words,
+            "author_words": wording.author_words,
+            "change_words": wording.change_words,
+            "change_interval_words": wording.change_interval_words,
+            "digest_words": wording.digest_words,
+            "duration_words": wording.duration_words,
+            "time_words": wording.time_words,
+            "nats_words": wording.nats_words,
+        },
     )
-    environment.filters |= {
-        "figure_words": wording.figure_words,
-        "interval_words": wording.interval_words,
-        "author_words": wording.author_words,
-        "change_words": wording.change_words,
-        "change_interval_words": wording.change_interval_words,
-        "digest_words": wording.digest_words,
-        "duration_words": wording.duration_words,
-        "time_words": wording.time_words,
-        "nats_words": wording.nats_words,
-    }
     template = environment.get_template("report.html.j2")
     return template.render(
         data=data,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from birdbone.compress.config import WandaConfig
-from birdbone.compress.importance import score_linear
+from birdbone.compress.config import ImportanceConfig, WandaConfig
+from birdbone.compress.gradients import GradientStatistics, collect_gradients
+from birdbone.compress.importance import needs_gradients, score_linear
 from birdbone.compress.statistics import (
     InputStatistics,
     collect_statistics,
@@ -41,8 +42,25 @@ def _importance(context: StepContext, loaded: LoadedModel, statistics: dict[str,
     """Return the mean score of each linear's weights in the dense model, by the metric that the waves will use."""
     waves = context.recipe.step("waves")
     metric = WandaConfig() if waves is None else waves.importance
+    gradients = take_gradients(context, loaded, metric) or {}
     weights = {path: loaded.model.get_parameter(f"{path}.weight").detach() for path in loaded.architecture.linear_paths}
-    return {path: float(score_linear(w_FD, statistics[path], metric).mean()) for path, w_FD in weights.items()}
+    return {
+        path: float(score_linear(w_FD, statistics[path], metric, gradients=gradients.get(path)).mean())
+        for path, w_FD in weights.items()
+    }
+
+
+def take_gradients(
+    context: StepContext, loaded: LoadedModel, metric: ImportanceConfig
+) -> dict[str, GradientStatistics] | None:
+    """Return the gradients of the loaded model on the calibration text; None where the metric reads none."""
+    if not needs_gradients(metric):
+        return None
+    windows_NT = as_token_ids(take_array(context, "windows", "calibration"))
+    with compute_in(context.recipe.dtype):
+        return collect_gradients(
+            loaded.model, loaded.architecture, windows_NT, progress=context.progress("gradients of the loss")
+        )
 
 
 def take_statistics(context: StepContext, architecture: Architecture) -> dict[str, InputStatistics]:

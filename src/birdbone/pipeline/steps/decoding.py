@@ -67,7 +67,7 @@ def race(
             if "rates" in message:
                 return TypeAdapter(Race).validate_python(message)
             if "error" in message:
-                raise _told(message["error"])
+                raise EngineError.from_dict(message["error"])
             progress(message["done"], message["total"])
         status = child.wait()
         errors.seek(0)
@@ -78,15 +78,6 @@ def race(
             hint=_MEMORY_HINT if status == -signal.SIGKILL else None,
             engine_log=lines[-20:],
         )
-
-
-def _told(error: dict[str, Any]) -> EngineError:
-    """Return what the child raised, with its code, kind, hint and fields."""
-    plain = dict(error)
-    code, kind = plain.pop("code"), plain.pop("kind")
-    told = EngineError(plain.pop("message"), hint=plain.pop("hint"), **plain)
-    told.code, told.kind = code, kind
-    return told
 
 
 @contextmanager

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from birdbone.compress.config import QuantizeFormat, RoundingConfig
-from birdbone.compress.quantize import quantize_linear, relative_output_error
-from birdbone.compress.statistics import InputStatistics
+from torch import Tensor
+
+from birdbone.compress.config import RoundingConfig
+from birdbone.compress.quantize import (
+    ChosenTypes,
+    choose_types,
+    learn_rounding,
+    round_ends,
+    round_linears,
+    weigh_linears,
+)
 from birdbone.models import LoadedModel
-from birdbone.models.gguf import GgufType, QuantizedTensor, quantize_tensor
+from birdbone.models.gguf import GgufType, PackedTensor, QuantizedTensor, RoundedTensor
+from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import QuantizeStep
 from birdbone.pipeline.steps.activations import take_statistics
 from birdbone.pipeline.steps.good_states import candidates, num_rejected
-from birdbone.pipeline.steps.materials import keep_tensors, take_model, take_tensors
+from birdbone.pipeline.steps.materials import keep_tensors, take_array, take_model, take_tensors
 
-_CODES, _SCALES, _MINS = ".codes", ".scales", ".mins"
+_CODES, _SCALES, _MINS, _BYTES = ".codes", ".scales", ".mins", ".bytes"
 
 
 def run(context: StepContext, settings: QuantizeStep) -> StepResult:
@@ -25,11 +34,30 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
     state = candidate.state
     context = context.with_artefacts({"state": state.artefact, **({"masks": state.masks} if state.masks else {})})
     loaded = take_model(context, state.artefact)
-    statistics = take_statistics(context, loaded.architecture)
+    model, architecture = loaded.model, loaded.architecture
+    statistics = take_statistics(context, architecture)
     masks = take_tensors(context, "masks") if state.masks else {}
-    kinds = _kinds(candidate.format, loaded)
-    quantized, errors = _round(context, settings.rounding, loaded, kinds=kinds, masks=masks, statistics=statistics)
-    quantized |= _round_ends(settings.rounding, loaded, GgufType[candidate.format.embedding.upper()], statistics)
+    windows_NT = as_token_ids(take_array(context, "windows", "calibration"))
+    chosen = choose_types(
+        model,
+        architecture,
+        statistics,
+        windows_NT=windows_NT,
+        wanted=candidate.format,
+        tell=lambda what, done, total: context.progress(what)(done, total),
+    )
+    quantized = round_linears(
+        model,
+        statistics,
+        types=chosen.types,
+        config=settings.rounding,
+        masks=masks,
+        progress=context.progress("rounding"),
+    )
+    quantized = _learn(context, loaded, quantized, windows_NT=windows_NT, config=settings.rounding)
+    impacts = weigh_linears(model, architecture, statistics, types=chosen.types, rounded=quantized)
+    embedding = candidate.format.embedding
+    quantized |= round_ends(model, architecture, statistics, kind=embedding, config=settings.rounding)
     artefacts = {
         "candidate": state.artefact,
         "quantized": keep_tensors(context, "quantized", flatten(quantized)),
@@ -39,84 +67,82 @@ def run(context: StepContext, settings: QuantizeStep) -> StepResult:
         "wave": state.wave,
         "attempt": num_rejected(context),
         "type": candidate.format.label,
-        "errors_by_linear": errors,
+        "errors_by_linear": {
+            impact.path: impact.relative_error for impact in impacts if f"{impact.path}.weight" in quantized
+        },
+        **_allocation_notes(chosen),
     }
     return StepResult(artefacts=artefacts, notes=notes)
 
 
-def _kinds(wanted: QuantizeFormat, loaded: LoadedModel) -> dict[str, GgufType]:
-    """Return the type of each linear that does not stay in float."""
-    slots = [slot for layer in loaded.architecture.layers for slot in layer.linears]
-    kinds = {slot.path: GgufType[wanted.type_of(slot.role).upper()] for slot in slots}
-    return {path: kind for path, kind in kinds.items() if kind.is_quantized}
-
-
-def _round(
+def _learn(
     context: StepContext,
-    rounding: RoundingConfig,
     loaded: LoadedModel,
+    quantized: Mapping[str, RoundedTensor],
     *,
-    kinds: Mapping[str, GgufType],
-    masks: Mapping[str, Any],
-    statistics: Mapping[str, InputStatistics],
-) -> tuple[dict[str, QuantizedTensor], dict[str, float]]:
-    """Return the linears on their grids, by the weight's name, and the relative output error of each, by its path."""
-    report = context.progress("rounding")
-    quantized, errors = {}, {}
-    for number, (path, kind) in enumerate(kinds.items(), start=1):
-        weight_FD = loaded.model.get_parameter(f"{path}.weight").detach()
-        rounded = quantize_linear(weight_FD, statistics[path], kind=kind, mask_FD=masks.get(path), config=rounding)
-        errors[path] = relative_output_error(weight_FD, rounded.dequantize(), statistics[path].gram_DD)
-        quantized[f"{path}.weight"] = rounded
-        report(number, len(kinds))
-    return quantized, errors
+    windows_NT: Tensor,
+    config: RoundingConfig,
+) -> dict[str, RoundedTensor]:
+    """Return the tensors as learning left them, where the settings ask for it; the model is as it was afterwards."""
+    if config.num_learning_steps == 0:
+        return dict(quantized)
+    weights = {name: loaded.model.get_parameter(name).detach().clone() for name in quantized}
+    learned = learn_rounding(
+        loaded.model,
+        take_model(context, context.artefacts["dense"]).model,
+        loaded.architecture,
+        quantized=quantized,
+        weights=weights,
+        windows_NT=windows_NT,
+        config=config,
+        progress=context.progress("learning to round"),
+    )
+    for name, weight_FD in weights.items():
+        loaded.model.get_parameter(name).data.copy_(weight_FD)
+    return dict(learned.quantized)
 
 
-def _round_ends(
-    rounding: RoundingConfig, loaded: LoadedModel, kind: GgufType, statistics: Mapping[str, InputStatistics]
-) -> dict[str, QuantizedTensor]:
-    """Return the head, rounded for what it reads, and the embedding, which is the same tensor where it is tied."""
-    if not kind.is_quantized:
+def _allocation_notes(chosen: ChosenTypes) -> dict[str, Any]:
+    """Return what an allocation chose and by what; nothing where the format named every type."""
+    if chosen.allocation is None or chosen.calibration is None:
         return {}
-    architecture = loaded.architecture
-    owner = architecture.embedding if architecture.is_embedding_tied else architecture.head
-    config = rounding.model_copy(update={"damping": rounding.head_damping})
-    head_VD = loaded.model.get_parameter(f"{owner}.weight").detach()
-    rounded = {
-        f"{owner}.weight": quantize_linear(
-            head_VD, statistics[architecture.head], kind=kind, mask_FD=None, config=config
-        )
+    return {
+        "types_by_linear": dict(chosen.types),
+        "allocated_bytes": chosen.allocation.size_bytes,
+        "rank_agreement": chosen.calibration.rank_agreement,
+        "num_measured": chosen.calibration.num_measured,
     }
-    if not architecture.is_embedding_tied:
-        name = f"{architecture.embedding}.weight"
-        rounded[name] = quantize_tensor(loaded.model.get_parameter(name).detach(), kind)
-    return rounded
 
 
-def flatten(quantized: dict[str, QuantizedTensor]) -> dict[str, Any]:
-    """Return codes, scales and mins as plain tensors to be stored; the type is in the name."""
-    tensors = {}
+def flatten(quantized: Mapping[str, RoundedTensor]) -> dict[str, Any]:
+    """Return codes, scales and mins, or packed bytes, as plain tensors to be stored; the type is in the name."""
+    tensors: dict[str, Any] = {}
     for name, tensor in quantized.items():
-        tensors[f"{name}.{tensor.type.name}{_CODES}"] = tensor.codes
-        tensors[f"{name}.{tensor.type.name}{_SCALES}"] = tensor.scales
+        stem = f"{name}.{tensor.type.name}"
+        if isinstance(tensor, PackedTensor):
+            tensors[stem + _BYTES] = tensor.data_FN
+            continue
+        tensors |= {stem + _CODES: tensor.codes, stem + _SCALES: tensor.scales}
         if tensor.mins is not None:
-            tensors[f"{name}.{tensor.type.name}{_MINS}"] = tensor.mins
+            tensors[stem + _MINS] = tensor.mins
     return tensors
 
 
-def unflatten(tensors: dict[str, Any]) -> dict[str, QuantizedTensor]:
+def unflatten(tensors: dict[str, Any]) -> dict[str, RoundedTensor]:
     """Return what `flatten` was given; plain tensors that stand beside it are left out (see `plain_tensors`)."""
-    found = {}
-    for key, codes in tensors.items():
-        if key.endswith(_CODES):
-            stem = key.removesuffix(_CODES)
-            name, _, kind = stem.rpartition(".")
+    found: dict[str, RoundedTensor] = {}
+    for key, values in tensors.items():
+        stem, _, part = key.rpartition(".")
+        name, _, kind = stem.rpartition(".")
+        if f".{part}" == _BYTES:
+            found[name] = PackedTensor(type=GgufType[kind], data_FN=values)
+        elif f".{part}" == _CODES:
             found[name] = QuantizedTensor(
-                type=GgufType[kind], codes=codes, scales=tensors[stem + _SCALES], mins=tensors.get(stem + _MINS)
+                type=GgufType[kind], codes=values, scales=tensors[stem + _SCALES], mins=tensors.get(stem + _MINS)
             )
     return found
 
 
 def plain_tensors(tensors: dict[str, Any]) -> dict[str, Any]:
     """Return the float tensors that a correction stored beside the codes."""
-    return {key: value for key, value in tensors.items() if not key.endswith((_CODES, _SCALES, _MINS))}
+    return {key: value for key, value in tensors.items() if not key.endswith((_CODES, _SCALES, _MINS, _BYTES))}

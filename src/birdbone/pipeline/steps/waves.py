@@ -19,7 +19,7 @@ from birdbone.models import LoadedModel, compute_in
 from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import WavesStep
-from birdbone.pipeline.steps.activations import take_statistics
+from birdbone.pipeline.steps.activations import take_gradients, take_statistics
 from birdbone.pipeline.steps.materials import (
     commit_state,
     judge_in_torch,
@@ -68,6 +68,7 @@ def run(context: StepContext, settings: WavesStep) -> StepResult:
         masks=masks,
         statistics=statistics,
         config=planned,
+        gradients=take_gradients(context, state, settings.importance),
         progress=context.progress("shed and refit"),
     )
     notes |= _heal(context, planned, state, dense, masks, windows_NT)

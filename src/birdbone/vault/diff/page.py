@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from birdbone.core.pages import page_environment, page_script
 from birdbone.vault.diff import wording
 from birdbone.vault.diff.comparison import Comparison
 from birdbone.vault.diff.files import FileDiff, FileRole
@@ -51,16 +49,9 @@ class FileGroup:
 
 def render_page(comparison: Comparison) -> str:
     """Return the page as HTML. The same comparison gives the same text."""
-    environment = Environment(
-        loader=PackageLoader("birdbone.vault.diff"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {name: getattr(wording, f"{name}_words") for name in _WORDS}
-    environment.filters |= {"clip": _clip}
-    script = environment.get_template("sort.js").render().strip()
+    words = {name: getattr(wording, f"{name}_words") for name in _WORDS}
+    environment = page_environment("birdbone.vault.diff", words | {"clip": _clip})
+    script, script_source = page_script(environment, "sort.js")
     ranked = sorted(comparison.tensors, key=lambda tensor: (-(_infinite(tensor.relative_l2)), tensor.name))
     return environment.get_template("diff.html.j2").render(
         diff=comparison,
@@ -70,8 +61,8 @@ def render_page(comparison: Comparison) -> str:
         shades=SHADES,
         file_groups=_file_groups(comparison),
         limits={"values": _MAX_VALUES, "lines": _MAX_LINES, "tokens": _MAX_TOKENS},
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script=script,
+        script_source=script_source,
     )
 
 

@@ -14,10 +14,10 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import JsonValue
 
 from birdbone.core.files import write_atomically
+from birdbone.core.pages import page_environment
 from birdbone.vault.folder import explain_write_errors
 from birdbone.vault.names import BRANCHES, TAGS
 from birdbone.vault.query.fields import newest_measurements, phase_of
@@ -122,15 +122,7 @@ def render_lineage(
         limit: at most so many versions; the page says how many are not shown.
         figures: names of the measurements beside each version. None given: the three that most versions have.
     """
-    environment = Environment(
-        loader=PackageLoader("birdbone.vault.query"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["short_digest"] = short_digest
-    template = environment.get_template("lineage.html.j2")
+    template = page_environment("birdbone.vault.query", {"short_digest": short_digest}).get_template("lineage.html.j2")
     return template.render(picture=lay_out_picture(snapshot, title=title, limit=limit, figures=figures))
 
 

@@ -13,7 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from birdbone.evaluate.benchmarks import BENCHMARKS
 from birdbone.evaluate.errors import UnknownRecordError
-from birdbone.evaluate.history.exports.tables import escape, evidence_lines, figures_table, standing_words
+from birdbone.evaluate.history.exports.tables import escape, evidence_lines, figures_table, standing_in
 from birdbone.evaluate.history.records import Evidence, Record
 
 _TASK = "text-generation"
@@ -52,6 +52,7 @@ def model_card(records: Sequence[Record]) -> str:
 
 def _eval_result(record: Record, evidence: Evidence) -> EvalResult:
     asked, figure = evidence.asked, record.measurements[0]
+    standing = "" if evidence.is_above_chance else f" ({standing_in(record)})"
     dataset, config, split = _DATASETS.get(asked.benchmark, (asked.benchmark, None, None))
     return EvalResult(
         task_type=_TASK,
@@ -60,7 +61,7 @@ def _eval_result(record: Record, evidence: Evidence) -> EvalResult:
         dataset_config=config,
         dataset_split=split,
         metric_type=asked.metric,
-        metric_name=f"{asked.benchmark} {asked.metric}{'' if evidence.is_above_chance else ' (at chance)'}",
+        metric_name=f"{asked.benchmark} {asked.metric}{standing}",
         metric_value=figure.value,
         metric_args=_metric_args(record, evidence),
     )
@@ -74,7 +75,7 @@ def _metric_args(record: Record, evidence: Evidence) -> dict[str, Any]:
         "high_95": figure.high,
         "num_items": figure.sample_size,
         "chance": evidence.chance,
-        "standing": standing_words(record),
+        "standing": standing_in(record),
         "num_fewshot": asked.num_fewshot,
         "limit": asked.limit,
         "harness": asked.harness,
@@ -94,7 +95,7 @@ def _body(records: Sequence[Record]) -> str:
     others = [name for name in dict.fromkeys(names) if name not in BENCHMARKS]
     chance = (
         "\nA score at chance lies less than two standard errors above a guess: it says nothing of the model.\n"
-        if any(record.evidence is not None and not record.evidence.is_above_chance for record in records)
+        if any(record.evidence is not None and record.evidence.is_above_chance is False for record in records)
         else ""
     )
     own = f"\nNot in the catalogue of well-known benchmarks: {escape(', '.join(others))}.\n" if others else ""

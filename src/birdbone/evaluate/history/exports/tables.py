@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 
 from birdbone.core import Measurement
+from birdbone.evaluate.benchmarks.standing import standing_words
 from birdbone.evaluate.history.board import engine_words
 from birdbone.evaluate.history.records import Record
 from birdbone.evaluate.history.wording import (
@@ -72,11 +73,9 @@ def evidence_lines(records: Sequence[Record]) -> str:
     return "".join(f"- {name}: {escape(words)}.\n" for name, words in lines)
 
 
-def standing_words(record: Record) -> str:
+def standing_in(record: Record) -> str:
     """Return whether a benchmark's score is more than a guess; nothing of other figures."""
-    if record.evidence is None:
-        return ""
-    return "above a guess" if record.evidence.is_above_chance else "at chance"
+    return "" if record.evidence is None else standing_words(record.evidence.is_above_chance)
 
 
 def escape(text: str) -> str:
@@ -100,7 +99,7 @@ def _csv_row(record: Record, figure: Measurement) -> dict[str, object]:
         "basis": figure.basis,
         "sample_size": figure.sample_size,
         "chance": None if evidence is None else evidence.chance,
-        "standing": standing_words(record),
+        "standing": standing_in(record),
         "num_fewshot": None if asked is None else asked.num_fewshot,
         "limit": None if asked is None else asked.limit,
         "num_shortened": None if evidence is None else evidence.num_shortened,
@@ -127,7 +126,7 @@ def _cells(record: Record, figure: Measurement) -> tuple[str, ...]:
         figure.name.removeprefix("benchmark."),
         figure_words(figure),
         percent_words(evidence.chance) if evidence is not None and evidence.chance else "",
-        standing_words(record),
+        standing_in(record),
         "" if figure.sample_size is None else f"{figure.sample_size:,}",
         "" if evidence is None else str(evidence.asked.num_fewshot),
         "" if evidence is None else engine_words(evidence),

@@ -1,0 +1,52 @@
+"""The command that searches thresholds of clusters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from birdbone.cli.options import AsJson
+
+
+def tune(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="`starter`, a folder, a .safetensors, a .gguf or a hub id.")
+    ],
+    target: Annotated[float, typer.Option(min=0.01, max=0.95, help="Share of the weights that is shed.")] = 0.5,
+    trials: Annotated[int, typer.Option(min=1, help="Trials in all, those of an earlier session included.")] = 32,
+    objective: Annotated[str, typer.Option(help="`loss` at one size, or `size-loss` for the front of both.")] = "loss",
+    num_clusters: Annotated[int, typer.Option("--clusters", min=2, help="Clusters of neurons in each layer.")] = 4,
+    balance: Annotated[str, typer.Option(help="Where the target holds: in each `layer`, or in the `model`.")] = "layer",
+    windows: Annotated[int, typer.Option(min=2, help="Windows that a trial's loss is measured on.")] = 8,
+    judged: Annotated[int, typer.Option(min=8, help="Other windows that the result is judged on.")] = 16,
+    window: Annotated[int, typer.Option(min=2, help="Tokens a window.")] = 256,
+    history: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Journal of the search; one that is there is gone on with.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; as many as are free unless given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write thresholds and the search as JSON into this folder.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search what each cluster should shed, and judge it beside an even share on other text."""
+    from birdbone.cli import output
+    from birdbone.cli.compress import tuning
+
+    asked = tuning.asked_for(
+        target, num_trials=trials, objective=objective, num_clusters=num_clusters, balance=balance, seed=seed
+    )
+    text = tuning.Text(num_windows=windows, num_judged=judged, window=window)
+    found = tuning.search(model, asked, text=text, history=history, num_threads=threads)
+    paths = tuning.write(out, found) if out is not None else ()
+    if as_json:
+        output.print_json(tuning.as_json(found))
+    else:
+        for table in tuning.tables(found):
+            output.print_table(table)
+        output.print_line(tuning.verdict(found))
+    for path in paths:
+        output.talk(f"written: {path}")

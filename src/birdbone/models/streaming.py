@@ -1,0 +1,162 @@
+"""A checkpoint whose decoder layers are in memory one at a time, read from one folder and written to another.
+
+Theory of operation. The model is built without weights. What lies outside the decoder layers (embedding, norms, head)
+is loaded at once and stays. A layer's weights are read when it is entered; when it is left they are written to a file
+of their own and let go. So whoever walks the layers in order needs the memory of one, whatever the model's size. The
+result is a sharded Hugging Face folder like any other; it becomes one only when its index is written, which is last.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from birdbone.core import write_json
+from birdbone.core.files import raise_if_disk_full
+from birdbone.models.architecture import Architecture
+from birdbone.models.errors import CorruptCheckpointError, NonFiniteWeightError
+from birdbone.models.inspection import describe_architecture
+
+_INDEX, _ONE_FILE = "model.safetensors.index.json", "model.safetensors"
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf", _INDEX)
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamedModel:
+    """A model without its decoder layers; `layer` brings one in. Make it by `open_streamed`."""
+
+    model: PreTrainedModel
+    architecture: Architecture
+    out: Path
+    _readers: Mapping[str, Any]
+    """An open file by the name of each tensor in it."""
+    _written: dict[str, str] = field(default_factory=dict)
+    _num_bytes: int = 0
+
+    @contextmanager
+    def layer(self, index: int) -> Iterator[None]:
+        """Hold the weights of a layer, in float32; write them out in their own format when the body is done.
+
+        Raises:
+            CorruptCheckpointError: a weight is missing or has another shape.
+            NonFiniteWeightError: a weight is NaN or infinite.
+            DiskFullError: no room on the disk.
+        """
+        path = self.architecture.layer_path(index)
+        block = self.model.get_submodule(path)
+        dtypes = self._load(block, f"{path}.")
+        yield
+        self._write(block, f"{path}.", dtypes, file=f"model-layer-{index:04d}.safetensors")
+        block.to(device="meta")
+
+    def finish(self) -> Path:
+        """Write what lies outside the layers and the index, and return the folder, which is a whole model now."""
+        stored = {name: name for name in self._readers if name not in self._written}
+        self._store({name: self._readers[name].get_tensor(name) for name in stored}, "model-rest.safetensors")
+        values = {"metadata": {"total_size": self._num_bytes}, "weight_map": dict(sorted(self._written.items()))}
+        write_json(self.out / _INDEX, values)
+        return self.out
+
+    def _load(self, module: nn.Module, prefix: str) -> dict[str, torch.dtype]:
+        dtypes, state = {}, {}
+        for name, parameter in module.named_parameters():
+            tensor = _read(self._readers, prefix + name, tuple(parameter.shape))
+            dtypes[name], state[name] = tensor.dtype, tensor.float()
+        module.load_state_dict(state, strict=False, assign=True)
+        return dtypes
+
+    def _write(self, module: nn.Module, prefix: str, dtypes: Mapping[str, torch.dtype], *, file: str) -> None:
+        tensors = {prefix + name: value.detach().to(dtypes[name]) for name, value in module.named_parameters()}
+        self._store(tensors, file)
+
+    def _store(self, tensors: Mapping[str, Tensor], file: str) -> None:
+        try:
+            save_file(
+                {name: tensor.contiguous() for name, tensor in tensors.items()}, self.out / file, {"format": "pt"}
+            )
+        except OSError as error:
+            raise_if_disk_full(error, self.out)
+            raise
+        self._written |= dict.fromkeys(tensors, file)
+        self._num_bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+@contextmanager
+def open_streamed(folder: Path, out: Path) -> Iterator[StreamedModel]:
+    """Give the model of a folder of safetensors, its layers to be brought in one by one; `out` takes the result.
+
+    Args:
+        folder: a Hugging Face folder. Not changed.
+        out: made if it is missing; gets everything of `folder` but the weights now, and these layer by layer.
+
+    Raises:
+        CorruptCheckpointError: the folder holds no safetensors that fit its configuration, or its layers differ in
+        size. UnsupportedArchitectureError, ArchitectureMismatchError: as `describe_architecture` says.
+    """
+    if json.loads((folder / "config.json").read_text()).get("per_layer_config"):
+        raise CorruptCheckpointError(f"The layers of {folder} differ in size; such a model is loaded whole.")
+    config = AutoConfig.from_pretrained(folder)
+    with init_empty_weights(include_buffers=False):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    model.eval().requires_grad_(False)
+    with ExitStack() as stack:
+        readers = _open_files(folder, stack)
+        _load_rest(model, readers)
+        _copy_beside(folder, out)
+        yield StreamedModel(model=model, architecture=describe_architecture(model), out=out, _readers=readers)
+
+
+def _open_files(folder: Path, stack: ExitStack) -> dict[str, Any]:
+    index = folder / _INDEX
+    names = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else [_ONE_FILE]
+    readers: dict[str, Any] = {}
+    for name in names:
+        try:
+            file = stack.enter_context(safe_open(folder / name, framework="pt"))
+        except (SafetensorError, OSError) as error:
+            raise CorruptCheckpointError(f"{folder / name} cannot be read: {error}.") from error
+        readers |= dict.fromkeys(file.keys(), file)
+    return readers
+
+
+def _read(readers: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Tensor:
+    if name not in readers:
+        raise CorruptCheckpointError(f"The checkpoint has no tensor {name}.")
+    tensor: Tensor = readers[name].get_tensor(name)
+    if tuple(tensor.shape) != shape:
+        raise CorruptCheckpointError(f"{name} should have shape {shape}, it has {tuple(tensor.shape)}.")
+    if not bool(tensor.isfinite().all()):
+        raise NonFiniteWeightError(f"{name} holds a value that is NaN or infinite.")
+    return tensor
+
+
+def _load_rest(model: PreTrainedModel, readers: Mapping[str, Any]) -> None:
+    """Load what lies outside the decoder layers; a head that the checkpoint leaves out is tied to the embedding."""
+    layers = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, nn.ModuleList))
+    rest = {name: value for name, value in model.named_parameters() if not name.startswith(layers)}
+    state = {name: _read(readers, name, tuple(value.shape)).float() for name, value in rest.items() if name in readers}
+    model.load_state_dict(state, strict=False, assign=True)
+    model.tie_weights()
+    missing = [name for name, value in model.named_parameters() if value.is_meta and not name.startswith(layers)]
+    if missing:
+        raise CorruptCheckpointError(f"The checkpoint has no tensor {missing[0]}.")
+
+
+def _copy_beside(folder: Path, out: Path) -> None:
+    weights = {path for pattern in _WEIGHTS for path in folder.glob(pattern)}
+    out.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path not in weights:
+            shutil.copyfile(path, out / path.name)
