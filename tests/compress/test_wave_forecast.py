@@ -108,5 +108,9 @@ def test_more_is_known_to_go_with_a_larger_wave_and_nothing_is_changed(dense: De
     small, large = features(0.05), features(0.1)
     assert small["log_shed"] < large["log_shed"]
     assert (small["sparsity"], large["log_fraction"]) == (0, math.log(0.1))
+    for metric in (MagnitudeConfig(), HessianConfig(), FisherConfig()):
+        told = features(0.1, metric=metric)
+        assert math.isfinite(told["log_shed"])
+        assert (told == large) == (metric.kind != "magnitude")
     assert "log_hurt" not in small
     assert features(0.05, dict.fromkeys(range(4), 1.0))["log_hurt"] == pytest.approx(small["log_shed"])
