@@ -61,7 +61,7 @@ def test_the_page_tells_plan_forecast_cost_damage_and_spikes(view: RunView) -> N
         "Propagated damage by layer and wave",
         "on 1,024 tokens",
         "The next wave was to shed 5.00 %",
-        "0.003 nats on 3 waves, 0.005 by their mean",
+        "with an error of 0.003 nats on 3 waves, 0.005 by their mean",
     ):
         assert words in page, words
     assert page.count('class="badge estimated"') >= 2
