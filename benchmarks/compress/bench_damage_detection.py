@@ -27,7 +27,7 @@ import json
 import platform
 import subprocess
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,13 @@ class Ground:
     """Relative change of each layer's weights."""
     target: Tensor
     """Log-probabilities of the dense model."""
+    known_costs: dict[int, float] = field(default_factory=dict)
+
+    def pruned_cost(self, layer: int) -> float:
+        """Return what the pruning of one layer costs by itself; call it while no layer is injured."""
+        if layer not in self.known_costs:
+            self.known_costs[layer] = _cost(self, layer)
+        return self.known_costs[layer]
 
     def run(self, model: nn.Module, layer: int, hidden: Tensor) -> Tensor:
         """Return the output of one layer."""
@@ -98,9 +105,9 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--weights", default="starter")
     parser.add_argument("--text", default="bundled")
     parser.add_argument("--num-injuries", type=int, default=50)
-    parser.add_argument("--num-windows", type=int, default=2)
-    parser.add_argument("--window-tokens", type=int, default=64)
-    parser.add_argument("--calibration-windows", type=int, default=16)
+    parser.add_argument("--num-windows", type=int, default=1)
+    parser.add_argument("--window-tokens", type=int, default=96)
+    parser.add_argument("--calibration-windows", type=int, default=8)
     parser.add_argument("--sparsity", type=float, default=0.2)
     parser.add_argument("--healthy-sparsity", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
@@ -188,7 +195,7 @@ def _try(ground: Ground, layer: int, kind: str, *, seed: int, is_checked: bool) 
         total_L[layer] = _change(ground.pruned, ground.dense, layer)
         changes = _changes(ground, layer)
         cost = _cost(ground, layer)
-    cost -= _cost(ground, layer)
+    cost -= ground.pruned_cost(layer)
     orders = _rankings(ground, own_L, propagated_L, changes, total_L)
     ranks = {name: order.index(layer) + 1 for name, order in orders.items()}
     print(f"layer {layer}: {detail}, {cost:.2g} nats, ranks {list(ranks.values())}", flush=True)

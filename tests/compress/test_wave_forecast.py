@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from tests.compress.conftest import Dense
 from tests.compress.matrices import law, seeds
 
-from birdbone.compress.config import WandaConfig
+from birdbone.compress.config import FisherConfig, HessianConfig, ImportanceConfig, MagnitudeConfig, WandaConfig
 from birdbone.compress.damage import WaveRecord, forecast_wave, wave_features
 from birdbone.compress.damage.prediction import fit_ridge
 from birdbone.compress.damage.wave_features import shed_share
 from birdbone.compress.waves import full_masks
 
+WANDA = WandaConfig()
 pytestmark = pytest.mark.usefixtures("dense_stays")
 
 
@@ -91,13 +92,15 @@ def test_more_is_known_to_go_with_a_larger_wave_and_nothing_is_changed(dense: De
     loaded = dense.loaded
     masks = full_masks(loaded.model, loaded.architecture)
 
-    def features(fraction: float, sensitivity: dict[int, float] | None = None) -> dict[str, float]:
+    def features(
+        fraction: float, sensitivity: dict[int, float] | None = None, metric: ImportanceConfig = WANDA
+    ) -> dict[str, float]:
         return wave_features(
             loaded.model,
             loaded.architecture,
             masks=masks,
             statistics=dense.statistics,
-            importance=WandaConfig(),
+            importance=metric,
             fraction=fraction,
             sensitivity=sensitivity,
         )
@@ -105,5 +108,9 @@ def test_more_is_known_to_go_with_a_larger_wave_and_nothing_is_changed(dense: De
     small, large = features(0.05), features(0.1)
     assert small["log_shed"] < large["log_shed"]
     assert (small["sparsity"], large["log_fraction"]) == (0, math.log(0.1))
+    for metric in (MagnitudeConfig(), HessianConfig(), FisherConfig()):
+        told = features(0.1, metric=metric)
+        assert math.isfinite(told["log_shed"])
+        assert (told == large) == (metric.kind != "magnitude")
     assert "log_hurt" not in small
     assert features(0.05, dict.fromkeys(range(4), 1.0))["log_hurt"] == pytest.approx(small["log_shed"])

@@ -10,13 +10,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from birdbone.compress.config import ImportanceConfig
+from birdbone.compress.config import ImportanceConfig, WandaConfig
 from birdbone.compress.importance import score_linear
 from birdbone.compress.statistics import InputStatistics
 from birdbone.models import Architecture
 
 _ROW_STRIDE = 8
 _FLOOR = 1e-12
+_CHEAP = ("magnitude", "wanda", "ria")
 
 
 @torch.no_grad()
@@ -39,10 +40,13 @@ def wave_features(
     - log_hurt: the same, each layer weighted by its sensitivity; left out where that is not known.
 
     Args:
+        importance: what goes first. A metric that reads gradients or solves for the Hessian would cost as much as
+            shedding itself: Wanda stands in for it.
         sensitivity: own damage of each layer after an earlier wave, any unit.
         row_stride: every so many rows of a linear are looked at; all of them would take as long as shedding.
     """
-    shed = {path: _shed_share(model, path, masks, statistics, importance, fraction, row_stride) for path in masks}
+    metric = importance if importance.kind in _CHEAP else WandaConfig()
+    shed = {path: _shed_share(model, path, masks, statistics, metric, fraction, row_stride) for path in masks}
     layer_of = {slot.path: layer.index for layer in architecture.layers for slot in layer.linears}
     num_alive = sum(int(mask_FD.sum()) for mask_FD in masks.values())
     features = {

@@ -45,8 +45,10 @@ class WaveEvidence:
     healing_factor: float | None
     plan_reason: str
     forecast: ForecastRow | None
+    step_rise: float | None
+    """Rise of perplexity over the state that it began with."""
     cost: float | None
-    """What it cost, in nats: the log of the perplexity after it over the one before it."""
+    """The same in nats: the log of the perplexity after it over the one before it."""
     own_damage: tuple[float | None, ...]
     """Relative squared error of each layer fed the dense stream."""
     propagated_damage: tuple[float | None, ...]
@@ -83,6 +85,7 @@ def read_evidence(notes: Mapping[str, Any]) -> WaveEvidence:
         healing_factor=notes.get("healing_factor"),
         plan_reason=str(notes.get("plan_reason") or ""),
         forecast=read_forecast(notes.get("forecast")),
+        step_rise=rise,
         cost=math.log1p(rise) if rise is not None and rise > -1 else None,
         own_damage=tuple(damage.get("own") or ()),
         propagated_damage=tuple(damage.get("propagated") or ()),
