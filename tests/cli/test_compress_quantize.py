@@ -11,7 +11,7 @@ import pytest
 from birdbone.core import digest_file
 from birdbone.models.gguf import read_gguf_summary
 
-SMALL = ("--windows", "4", "--window-tokens", "64", "--heldout-windows", "8", "--threads", "1")
+SMALL = ("--windows", "4", "--window", "64", "--judged", "8", "--threads", "1")
 
 
 def test_a_model_gets_the_bits_asked_for_a_file_and_a_page(call: Any, folder: Path, tiny_model_folder: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_model_gets_the_bits_asked_for_a_file_and_a_page(call: Any, folder: Pa
 def test_without_a_file_its_size_is_not_measured_and_nothing_is_written(
     call: Any, folder: Path, tiny_model_folder: Path
 ) -> None:
-    words = ("--type", "q8_0", "--rounding", "nearest", "--heldout-windows", "2")
+    words = ("--type", "q8_0", "--rounding", "nearest", "--judged", "2")
     result = call("compress", "quantize", str(tiny_model_folder), *SMALL, *words)
     assert result.exit_code == 0, result.stderr
     assert "not measured: no file was written (--out)" in result.stdout

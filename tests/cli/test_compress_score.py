@@ -53,8 +53,8 @@ def test_without_a_folder_tables_are_printed_and_nothing_is_written(
         (("--metric", "guess"), 2, "--metric takes magnitude, wanda, ria, hessian, gradient, fisher, pruner_zero"),
         (("--keep-end", "middle"), 2, "--keep-end takes top, bottom"),
         (("--pictures",), 2, "--pictures needs --out"),
-        (("--data", "nowhere.txt"), 3, "There is no file or folder 'nowhere.txt'"),
-        (("--data", "short.txt", "--windows", "999"), 2, "999 windows of 256 need"),
+        (("--text", "nowhere.txt"), 3, "There is no file or folder 'nowhere.txt'"),
+        (("--text", "short.txt", "--windows", "999"), 2, "999 windows of 256 need"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(

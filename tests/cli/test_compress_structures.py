@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from birdbone.compress.growth import parse_ledger
 from birdbone.models import load_model
 
-SAMPLE = ("--windows", "2", "--tokens", "32")
+SAMPLE = ("--windows", "2", "--window", "32")
 
 
 def test_plates_are_told_kept_and_drawn(call: Any, folder: Path, tiny_model_folder: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_dry_run_says_what_would_go_and_writes_nothing(call: Any, folder: Path
 def test_what_is_shed_is_smaller_and_comes_back_bit_for_bit(call: Any, folder: Path, tiny_model_folder: Path) -> None:
     words = ("--pattern", "targeted", "--structure", "layers.1.attention", "--structure", "layers.2.neuron.?")
     result = call(
-        "compress", "shed", str(tiny_model_folder), *words, *SAMPLE, "--judge", "2", "--out", str(folder / "cut")
+        "compress", "shed", str(tiny_model_folder), *words, *SAMPLE, "--judged", "2", "--out", str(folder / "cut")
     )
     assert result.exit_code == 0, result.stderr
     assert "gone: 1 attention, 10 neuron" in result.stdout

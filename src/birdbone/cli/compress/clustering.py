@@ -29,7 +29,7 @@ from birdbone.compress.config import (
 )
 from birdbone.compress.errors import BadClusterFileError
 from birdbone.core import write_atomically, write_json
-from birdbone.data import load_corpus, token_windows
+from birdbone.data import load_texts, token_windows
 from birdbone.models import LoadedModel, load_model, use_threads
 from birdbone.pipeline.report.clusters import ClusterPage, render_cluster_page
 from birdbone.pipeline.report.clusters.page import agreement_words, figure_words, place_words
@@ -42,9 +42,10 @@ _METHODS = {"kmeans": KMeansConfig, "hdbscan": HdbscanConfig, "agglomerative": A
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """How much of the bundled calibration text is read, and the seed of all that is drawn."""
+class Sample:
+    """What text is read and how much of it, and the seed of all that is drawn."""
 
+    source: str
     num_windows: int
     window: int
     seed: int
@@ -56,7 +57,7 @@ class Found:
 
     model: str
     config: ClusterConfig
-    text: Text
+    sample: Sample
     text_digest: str
     survey: Any
     before: tuple[str, Evolution] | None
@@ -82,11 +83,11 @@ def cluster(
     config: ClusterConfig,
     *,
     layers: Sequence[int],
-    text: Text,
+    sample: Sample,
     num_threads: int | None,
     against: Path | None,
 ) -> Found:
-    """Return the clusters of a model on the bundled calibration text.
+    """Return the clusters of a model on calibration text.
 
     Raises:
         BiophaseMissingError: the extra is not installed.
@@ -99,9 +100,9 @@ def cluster(
     earlier = None if against is None else _read_earlier(against, config)
     before = use_threads(num_threads or choose_num_threads())
     try:
-        loaded, corpus = load_model(model), load_corpus()
-        windows_NT = calibration_windows(loaded, corpus.calibration, text)
-        talk(f"{loaded.name}: {text.num_windows} windows of {text.window} tokens")
+        loaded, corpus = load_model(model), load_texts(sample.source)
+        windows_NT = calibration_windows(loaded, corpus.calibration, sample)
+        talk(f"{loaded.name}: {sample.num_windows} windows of {sample.window} tokens")
         with question_bar("clusters") as tell:
             survey = survey_clusters(
                 loaded.model,
@@ -109,14 +110,16 @@ def cluster(
                 windows_NT,
                 class_V=classify_vocabulary(loaded.tokenizer, loaded.architecture.vocab_size),
                 config=config,
-                seed=text.seed,
+                seed=sample.seed,
                 layers=layers,
                 progress=lambda _what, done, total: tell(done, total) if tell is not None else None,
             )
     finally:
         use_threads(before)
     change = None if earlier is None or against is None else (against.name, follow_clusters(earlier, survey.clustering))
-    return Found(model=loaded.name, config=config, text=text, text_digest=corpus.digest, survey=survey, before=change)
+    return Found(
+        model=loaded.name, config=config, sample=sample, text_digest=corpus.digest, survey=survey, before=change
+    )
 
 
 def _read_earlier(path: Path, config: ClusterConfig) -> Clustering:
@@ -127,7 +130,7 @@ def _read_earlier(path: Path, config: ClusterConfig) -> Clustering:
     return found
 
 
-def calibration_windows(loaded: LoadedModel, texts: Sequence[str], text: Text) -> torch.Tensor:
+def calibration_windows(loaded: LoadedModel, texts: Sequence[str], sample: Sample) -> torch.Tensor:
     """Return the first windows of a text as the model's tokens.
 
     Raises:
@@ -137,7 +140,7 @@ def calibration_windows(loaded: LoadedModel, texts: Sequence[str], text: Text) -
     def encode(words: str) -> list[int]:
         return list(loaded.tokenizer(words, add_special_tokens=False)["input_ids"])
 
-    return torch.from_numpy(token_windows(texts, encode, window=text.window, count=text.num_windows))
+    return torch.from_numpy(token_windows(texts, encode, window=sample.window, count=sample.num_windows))
 
 
 def write(folder: Path, found: Found) -> tuple[Path, ...]:
@@ -167,8 +170,13 @@ def as_json(found: Found) -> dict[str, Any]:
         **clusters_to_data(found.survey.clustering),
         "model": found.model,
         "settings": found.config.model_dump(mode="json"),
-        "text": {"digest": found.text_digest, "num_windows": found.text.num_windows, "window": found.text.window},
-        "seed": found.text.seed,
+        "text": {
+            "source": found.sample.source,
+            "digest": found.text_digest,
+            "num_windows": found.sample.num_windows,
+            "window": found.sample.window,
+        },
+        "seed": found.sample.seed,
         "other_method": _change_data(found.survey.other),
         "against": _change_data(found.before),
     }
@@ -221,7 +229,7 @@ def _change_data(change: tuple[str, Evolution] | None) -> dict[str, Any] | None:
 
 def _facts(found: Found) -> list[tuple[str, str]]:
     return [
-        ("Text", f"the bundled calibration text, {found.text.num_windows} windows of {found.text.window} tokens"),
+        ("Text", f"{found.sample.source}, {found.sample.num_windows} windows of {found.sample.window} tokens"),
         ("Digest of the text", found.text_digest),
         (
             "Method",
@@ -229,5 +237,5 @@ def _facts(found: Found) -> list[tuple[str, str]]:
         ),
         ("Features", ", ".join(found.config.features.blocks)),
         ("Units", f"{len(found.survey.table.layer_N):,} {found.config.units}"),
-        ("Seed", str(found.text.seed)),
+        ("Seed", str(found.sample.seed)),
     ]

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from birdbone.cli.compress import options
 from birdbone.cli.options import AsJson
 
 
 def clusters(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="`starter`, a folder, a .safetensors, a .gguf or a hub id.")
-    ],
+    model: options.Model,
     units: Annotated[
         str, typer.Option(help="`neurons` of the feed-forward parts, or `heads` of attention.")
     ] = "neurons",
@@ -26,10 +25,11 @@ def clusters(
     against: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An earlier clusters.json: what became of its clusters.")
     ] = None,
-    windows: Annotated[int, typer.Option(min=2, help="Windows of the bundled text that are read.")] = 16,
-    window: Annotated[int, typer.Option(min=2, help="Tokens a window.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; as many as are free unless given.")] = None,
+    text: options.Text = "bundled",
+    windows: options.NumWindows = 16,
+    window: options.Window = 256,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write a page, JSON, CSV and Parquet into this folder.")
     ] = None,
@@ -40,8 +40,8 @@ def clusters(
     from birdbone.cli.compress import clustering
 
     asked = clustering.asked_for(units, scope=scope, method=method, num_clusters=num_clusters)
-    text = clustering.Text(num_windows=windows, window=window, seed=seed)
-    found = clustering.cluster(model, asked, layers=layer or (), text=text, num_threads=threads, against=against)
+    sample = clustering.Sample(source=text, num_windows=windows, window=window, seed=seed)
+    found = clustering.cluster(model, asked, layers=layer or (), sample=sample, num_threads=threads, against=against)
     paths = clustering.write(out, found) if out is not None else ()
     if as_json:
         output.print_json(clustering.as_json(found))

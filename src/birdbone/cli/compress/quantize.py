@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from birdbone.cli.compress import options
 from birdbone.cli.options import AsJson
 
 
 def quantize(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="`starter`, a folder, a .safetensors, a .gguf or a hub id.")
-    ],
+    model: options.Model,
     bits: Annotated[
         float | None, typer.Option(help="Bits a weight that the linears may take on average; never exceeded.")
     ] = None,
@@ -31,12 +30,10 @@ def quantize(
     learning_steps: Annotated[
         int, typer.Option(min=0, help="Steps a block that learn which way each weight rounds (AutoRound).")
     ] = 0,
-    text: Annotated[
-        str, typer.Option(metavar="SOURCE", help="Text to calibrate and to judge on: a file, a folder, a hub dataset.")
-    ] = "bundled",
-    windows: Annotated[int, typer.Option(min=1, help="Calibration windows.")] = 16,
-    window_tokens: Annotated[int, typer.Option(min=2, help="Tokens of a window.")] = 512,
-    heldout_windows: Annotated[int, typer.Option(min=1, help="Windows that the result is judged on.")] = 16,
+    text: options.Text = "bundled",
+    windows: options.NumWindows = 16,
+    window: options.Window = 512,
+    judged: options.NumJudged = 16,
     choice: Annotated[
         str, typer.Option(help="Calibration windows: the `first`, by `coverage` of tokens, or by `k_center`.")
     ] = "first",
@@ -44,7 +41,7 @@ def quantize(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page of what it did to the model.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; as many as are free unless given.")] = None,
+    threads: options.Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a model fewer bits a weight, each linear as many as it needs, and say what that did."""
@@ -60,8 +57,8 @@ def quantize(
         learning_steps=learning_steps,
         text=text,
         num_windows=windows,
-        window_tokens=window_tokens,
-        num_heldout=heldout_windows,
+        window_tokens=window,
+        num_heldout=judged,
         choice=choice,
     )
     found, paths = quantizing.quantize(model, plan, out=out, page=report, num_threads=threads)

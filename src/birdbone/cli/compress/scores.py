@@ -7,23 +7,21 @@ from typing import Annotated
 
 import typer
 
+from birdbone.cli.compress import options
 from birdbone.cli.options import AsJson
 
 
 def score(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="`starter`, a folder, a .safetensors, a .gguf, a hub id, or a version."),
-    ],
+    model: options.Model,
     metric: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME", help="magnitude, wanda, ria, hessian, gradient, fisher or pruner_zero; all unless given."
         ),
     ] = None,
-    data: Annotated[str, typer.Option(help="Text: `bundled`, a file, a folder, or a hub dataset.")] = "bundled",
-    windows: Annotated[int, typer.Option(min=1, metavar="N", help="Windows of calibration text.")] = 16,
-    window: Annotated[int, typer.Option(min=2, metavar="TOKENS", help="Tokens of a window.")] = 256,
+    text: options.Text = "bundled",
+    windows: options.NumWindows = 16,
+    window: options.Window = 256,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Write a page, all figures as JSON, CSV and Parquet, and the scores."),
@@ -36,7 +34,7 @@ def score(
         bool, typer.Option("--pictures", help="Draw PNG and SVG too; needs the extra `plots`.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the weights that metrics are compared on.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; as many as are free unless given.")] = None,
+    threads: options.Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Score every weight by several metrics, and show where importance lies."""
@@ -46,7 +44,7 @@ def score(
     order = scoring.Order(
         model=model,
         metrics=scoring.metrics_of(metric),
-        data=data,
+        text=text,
         num_windows=windows,
         window=window,
         out=out,

@@ -41,7 +41,7 @@ class Order:
 
     model: str
     metrics: dict[str, ImportanceConfig]
-    data: str
+    text: str
     num_windows: int
     window: int
     out: Path | None
@@ -93,7 +93,7 @@ def score(order: Order) -> Found:
         if order.out is None:
             raise UsageError("--pictures needs --out, a folder to write them into.")
         require_plots()  # before the work, not after it
-    corpus = load_texts(order.data)
+    corpus = load_texts(order.text)
     use_threads(order.num_threads or choose_num_threads())
     with open_subject(order.model, _find) as (candidate, subject):
         loaded = load_model(candidate.spec if isinstance(candidate, Candidate) else order.model)

@@ -7,24 +7,19 @@ from typing import Annotated
 
 import typer
 
+from birdbone.cli.compress import options
 from birdbone.cli.options import AsJson
 
-Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="`starter`, a folder, a .safetensors, a .gguf or a hub id (`org/name`).")
-]
-Text = Annotated[str, typer.Option(metavar="SOURCE", help="Text to see it on: a file, a folder, or `bundled`.")]
-NumWindows = Annotated[int, typer.Option("--windows", min=1, help="Windows of that text.")]
-WindowTokens = Annotated[int, typer.Option("--tokens", min=8, help="Tokens of each window.")]
 Protect = Annotated[
     list[str] | None, typer.Option(metavar="GLOB", help="Structures that stay, such as `layers.0.*`; may be repeated.")
 ]
 
 
 def plates(
-    model: Model,
-    text: Text = "bundled",
-    windows: NumWindows = 8,
-    tokens: WindowTokens = 256,
+    model: options.Model,
+    text: options.Text = "bundled",
+    windows: options.NumWindows = 8,
+    window: options.Window = 256,
     ablate: Annotated[int, typer.Option(min=0, help="Windows that measure the loss without each block.")] = 1,
     protect: Protect = None,
     mark: Annotated[
@@ -42,7 +37,7 @@ def plates(
     from birdbone.cli import output
     from birdbone.cli.compress import plating
 
-    found = plating.find(model, plating.text_of(text, windows, tokens), ablate=ablate, protect=protect or (), mark=mark)
+    found = plating.find(model, plating.text_of(text, windows, window), ablate=ablate, protect=protect or (), mark=mark)
     if as_json:
         output.print_json(plating.as_json(found))
     else:
@@ -53,7 +48,7 @@ def plates(
 
 
 def shed(
-    model: Model,
+    model: options.Model,
     pattern: Annotated[
         str,
         typer.Option(
@@ -69,10 +64,13 @@ def shed(
     multiple: Annotated[int, typer.Option(min=1, help="Widths stay multiples of this: 256 for K-quants.")] = 32,
     protect: Protect = None,
     refit: Annotated[bool, typer.Option(help="Let what stays take over, by exact least squares.")] = True,
-    text: Text = "bundled",
-    windows: NumWindows = 16,
-    tokens: WindowTokens = 256,
-    judge: Annotated[int, typer.Option(min=0, help="Held-out windows for the perplexity; 0 leaves it unmeasured.")] = 0,
+    text: options.Text = "bundled",
+    windows: options.NumWindows = 16,
+    window: options.Window = 256,
+    judged: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Other windows that perplexity is measured on; 0 leaves it unmeasured."),
+    ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -85,10 +83,10 @@ def shed(
     told = cutting.shed(
         model,
         wanted,
-        text_of(text, windows, tokens),
+        text_of(text, windows, window),
         out=out,
         refits=refit,
-        num_judged=judge,
+        num_judged=judged,
         is_dry=dry_run,
     )
     if as_json:

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from birdbone.cli.compress import options
 from birdbone.cli.options import AsJson
 
 
 def tune(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="`starter`, a folder, a .safetensors, a .gguf or a hub id.")
-    ],
+    model: options.Model,
     target: Annotated[float, typer.Option(min=0.01, max=0.95, help="Share of the weights that is shed.")] = 0.5,
     trials: Annotated[int, typer.Option(min=1, help="Trials in all, those of an earlier session included.")] = 32,
     objective: Annotated[str, typer.Option(help="`loss` at one size, or `size-loss` for the front of both.")] = "loss",
@@ -24,14 +23,15 @@ def tune(
     by_hand: Annotated[
         list[str] | None, typer.Option("--set", metavar="CLUSTER=SHARE", help="A share set by hand; may be repeated.")
     ] = None,
-    windows: Annotated[int, typer.Option(min=2, help="Windows that a trial's loss is measured on.")] = 8,
-    judged: Annotated[int, typer.Option(min=8, help="Other windows that the result is judged on.")] = 16,
-    window: Annotated[int, typer.Option(min=2, help="Tokens a window.")] = 256,
+    text: options.Text = "bundled",
+    windows: options.NumWindows = 8,
+    judged: options.NumJudged = 16,
+    window: options.Window = 256,
     history: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Journal of the search; one that is there is gone on with.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; as many as are free unless given.")] = None,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write thresholds and the search as JSON into this folder.")
     ] = None,
@@ -45,8 +45,8 @@ def tune(
     asked = tuning.asked_for(
         target, shares, num_trials=trials, objective=objective, num_clusters=num_clusters, seed=seed
     )
-    text = tuning.Text(num_windows=windows, num_judged=judged, window=window)
-    found = tuning.search(model, asked, text=text, history=history, num_threads=threads)
+    sample = tuning.Sample(source=text, num_windows=windows, num_judged=judged, window=window)
+    found = tuning.search(model, asked, sample=sample, history=history, num_threads=threads)
     paths = tuning.write(out, found) if out is not None else ()
     if as_json:
         output.print_json(tuning.as_json(found))

@@ -23,7 +23,7 @@ from birdbone.compress.thresholds import Decision
 from birdbone.compress.thresholds.comparison import Judged, judge_thresholds
 from birdbone.compress.thresholds.ground import decide, loss_of
 from birdbone.core import digest_json, write_json
-from birdbone.data import load_corpus, token_windows
+from birdbone.data import load_texts, token_windows
 from birdbone.data.windows import windows_digest
 from birdbone.evaluate.benchmarks.opening import find_candidate
 from birdbone.models import LoadedModel, load_model, use_threads
@@ -34,9 +34,10 @@ THRESHOLDS = "thresholds.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """How many windows of the bundled text are searched on, how many judged on, and tokens a window."""
+class Sample:
+    """Of what text how many windows are searched on, how many judged on, and tokens a window."""
 
+    source: str
     num_windows: int
     num_judged: int
     window: int
@@ -58,7 +59,7 @@ class Found:
 
     model: str
     asked: Asked
-    text: Text
+    sample: Sample
     result: Any
     decisions: tuple[Decision, ...]
     judged: tuple[Judged, ...]
@@ -113,7 +114,7 @@ def asked_for(
     )
 
 
-def search(model: str, asked: Asked, *, text: Text, history: Path | None, num_threads: int | None) -> Found:
+def search(model: str, asked: Asked, *, sample: Sample, history: Path | None, num_threads: int | None) -> Found:
     """Return the thresholds of the least loss, judged on other text.
 
     Raises:
@@ -129,7 +130,7 @@ def search(model: str, asked: Asked, *, text: Text, history: Path | None, num_th
     before = use_threads(num_threads or choose_num_threads())
     try:
         loaded = load_model(model)
-        windows = _windows(loaded, text)
+        windows = _windows(loaded, sample)
         with question_bar("clusters") as tell:
             ground = survey_ground(
                 loaded.model,
@@ -145,7 +146,7 @@ def search(model: str, asked: Asked, *, text: Text, history: Path | None, num_th
             "clusters": asked.clusters.model_dump(mode="json"),
             "windows": [windows_digest(part) for part in (windows.calibration_NT, windows.search_NT)],
         }
-        talk(f"{loaded.name}: {asked.tune.num_trials} trials on {text.num_windows} windows of {text.window} tokens")
+        talk(f"{loaded.name}: {asked.tune.num_trials} trials on {sample.num_windows} windows of {sample.window} tokens")
         with question_bar("trials") as tell:
             result = tune_thresholds(
                 loss_of(loaded.model, ground, windows.search_NT),
@@ -169,7 +170,7 @@ def search(model: str, asked: Asked, *, text: Text, history: Path | None, num_th
     finally:
         use_threads(before)
     (decisions,) = decide(ground, result.best, target=asked.target)
-    return Found(model=loaded.name, asked=asked, text=text, result=result, decisions=decisions, judged=judged)
+    return Found(model=loaded.name, asked=asked, sample=sample, result=result, decisions=decisions, judged=judged)
 
 
 def write(folder: Path, found: Found) -> tuple[Path, ...]:
@@ -187,7 +188,7 @@ def as_json(found: Found) -> dict[str, Any]:
         "target": asked.target,
         "settings": {name: part.model_dump(mode="json") for name, part in settings.items()},
         "settings_digest": digest_json({name: part.model_dump(mode="json") for name, part in settings.items()}),
-        "text": asdict(found.text),
+        "text": asdict(found.sample),
         "thresholds": [asdict(decision) for decision in found.decisions],
         "judged": [_judged_data(row) for row in found.judged],
         "trials": [{**asdict(trial), "settings": dict(trial.settings)} for trial in found.result.trials],
@@ -201,7 +202,7 @@ def as_json(found: Found) -> dict[str, Any]:
 def tables(found: Found) -> Iterator[Table]:
     """Yield the judging, what each setting matters, and the thresholds furthest from the target."""
     rows = [(row.name, f"{100 * row.shed:.2f} %", f"{row.perplexity:.3f}", _ratio_words(row)) for row in found.judged]
-    title = f"{found.model}: {found.text.num_judged} judged windows of {found.text.window} tokens, no healing"
+    title = f"{found.model}: {found.sample.num_judged} judged windows of {found.sample.window} tokens, no healing"
     yield new_table(("thresholds", "shed", "perplexity", "over the even share [95 %]"), rows, title=title)
     influence = [
         (row.setting.replace("_", " "), f"{100 * row.share:.0f} %", f"[{100 * row.low:.0f}, {100 * row.high:.0f}]")
@@ -232,15 +233,17 @@ def verdict(found: Found) -> str:
     return f"No difference from the even share can be shown: {change}."
 
 
-def _windows(loaded: LoadedModel, text: Text) -> _Windows:
+def _windows(loaded: LoadedModel, sample: Sample) -> _Windows:
     def encode(words: str) -> list[int]:
         return list(loaded.tokenizer(words, add_special_tokens=False)["input_ids"])
 
-    corpus = load_corpus()
+    corpus = load_texts(sample.source)
     return _Windows(
-        calibration_NT=token_windows(corpus.calibration, encode, window=text.window, count=max(8, text.num_windows)),
-        search_NT=token_windows(corpus.healing, encode, window=text.window, count=text.num_windows),
-        judged_NT=token_windows(corpus.heldout, encode, window=text.window, count=text.num_judged),
+        calibration_NT=token_windows(
+            corpus.calibration, encode, window=sample.window, count=max(8, sample.num_windows)
+        ),
+        search_NT=token_windows(corpus.healing, encode, window=sample.window, count=sample.num_windows),
+        judged_NT=token_windows(corpus.heldout, encode, window=sample.window, count=sample.num_judged),
     )
 
 
