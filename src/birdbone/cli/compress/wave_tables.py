@@ -110,7 +110,7 @@ def _percent(share: float | None) -> str:
 
 def _forecast_words(row: ForecastRow | None) -> str:
     if row is None:
-        return words.NOT_MEASURED
+        return "not made"
     return f"{nats_words(row.rise)} [{nats_words(row.low)}, {nats_words(row.high)}]"
 
 

@@ -43,7 +43,7 @@ def block_influence(x_TD: Float[Tensor, "T D"], y_TD: Float[Tensor, "T D"]) -> f
 
     Source: Men et al. 2024 (ShortGPT), arXiv:2403.03853, eq. 1.
     """
-    return float(1.0 - torch.cosine_similarity(x_TD.float(), y_TD.float(), dim=1).mean())
+    return float(1.0 - torch.cosine_similarity(x_TD.detach().float(), y_TD.detach().float(), dim=1).mean())
 
 
 def unit_reconstruction_errors(

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdbone.compress import judge_wave
+from birdbone.compress.config import WandaConfig
+from birdbone.compress.importance import needs_gradients
 from birdbone.compress.shedding import sparsity
 from birdbone.compress.waves import Masks, draw_windows, full_masks, heal_wave, regrow_wave, shed_wave
 from birdbone.core import Measurement
@@ -60,7 +62,9 @@ def run(context: StepContext, settings: WavesStep) -> StepResult:
     state = take_model(context, _state(context))
     masks = _newest_masks(context, state)
     windows_NT = _healing_windows(context, planned)
-    foresight = Foresight(state=state, statistics=statistics, importance=settings.importance)
+    # A forecast is made before the gradients are there, so it looks at activations for metrics that read gradients.
+    importance = WandaConfig() if needs_gradients(settings.importance) else settings.importance
+    foresight = Foresight(state=state, statistics=statistics, importance=importance)
 
     notes: dict[str, Any] = {"wave": context.round + 1, **foresee(context, plan, foresight, masks)}
     masks = shed_wave(
