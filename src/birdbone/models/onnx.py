@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +20,9 @@ from transformers import PreTrainedModel
 from birdbone.models.errors import OnnxMismatchError, OnnxMissingError
 
 try:
-    import onnxruntime
+    _runtime: Any = import_module("onnxruntime")
 except ImportError:  # the extra is not installed; `export_onnx` says so
-    onnxruntime = None
+    _runtime = None
 
 _LARGEST_BATCH = 4096
 
@@ -48,7 +50,7 @@ def export_onnx(model: PreTrainedModel, path: Path, *, probe_BT: Tensor, toleran
         OnnxMissingError: the extra `onnx` is not installed.
         OnnxMismatchError: onnxruntime computes something else.
     """
-    if onnxruntime is None:
+    if _runtime is None:
         raise OnnxMissingError("onnxruntime is not installed.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -94,7 +96,7 @@ def _write(model: PreTrainedModel, path: Path, probe_BT: Tensor) -> None:
 
 
 def _difference(model: PreTrainedModel, path: Path, probe_BT: Tensor) -> float:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = _runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     ids = probe_BT.numpy()
     (found_BTV,) = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
     with torch.inference_mode():
