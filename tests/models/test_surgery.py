@@ -29,7 +29,7 @@ from birdbone.models.families import FAMILIES
 
 MakeTiny = Callable[..., PreTrainedModel]
 every_family = pytest.mark.parametrize("family", FAMILIES)
-law = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+law = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 TOKENS = torch.randint(3, 96, (2, 11), generator=torch.Generator().manual_seed(1))
 NUM_NEURONS = 48
 CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}

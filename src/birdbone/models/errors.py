@@ -13,7 +13,9 @@ ModelError
 ├── CorruptCheckpointError         models.corrupt_checkpoint         invalid
 ├── NonFiniteWeightError           models.non_finite_weight          invalid
 ├── TokenizerMissingError          models.tokenizer_missing          not_found
-└── TokenizerMismatchError         models.tokenizer_mismatch         invalid
+├── TokenizerMismatchError         models.tokenizer_mismatch         invalid
+├── OnnxMissingError               models.onnx_missing               unavailable
+└── OnnxMismatchError              models.onnx_mismatch              internal
 ```
 """
 
@@ -116,3 +118,19 @@ class TokenizerMismatchError(ModelError):
 
     code = "models.tokenizer_mismatch"
     hint = "Use the tokenizer that the model was trained with."
+
+
+class OnnxMissingError(ModelError):
+    """The extra that writes and runs ONNX is not installed."""
+
+    code = "models.onnx_missing"
+    kind: ErrorKind = "unavailable"
+    hint = "pip install 'birdbone[onnx]'"
+
+
+class OnnxMismatchError(ModelError):
+    """onnxruntime computes something else than torch; no file was written."""
+
+    code = "models.onnx_mismatch"
+    kind: ErrorKind = "internal"
+    hint = "Export the model in float32, or as GGUF or safetensors."

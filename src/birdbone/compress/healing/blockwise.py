@@ -160,6 +160,8 @@ def _fit_block(
     rate: float,
     num_steps: int,
 ) -> tuple[float, ...]:
+    if not parameters:
+        return ()  # a layer without attention and feed-forward has nothing to heal
     try:
         with trainable(parameters):
             result = fit(

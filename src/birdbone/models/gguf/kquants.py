@@ -60,17 +60,16 @@ def _encode_q5_k(w_FSK: Tensor, weight_FSK: Tensor) -> Tensor:
 
 
 def _encode_q6_k(w_FSK: Tensor, weight_FSK: Tensor) -> Tensor:
-    w_FSBK, weight_FSBK = (tensor.unflatten(-1, (16, 16)) for tensor in (w_FSK, weight_FSK))
+    w_FSBK, weight_FSBK = (_split(tensor, 16, 16) for tensor in (w_FSK, weight_FSK))
     scale_FSB = _fit_symmetric(w_FSBK, weight_FSBK, lowest=-32)
     extreme_FS1 = scale_FSB.gather(-1, scale_FSB.abs().argmax(dim=-1, keepdim=True))
     unit_FS1 = _fp16(extreme_FS1 / -128)
     small_FSB = _divided(scale_FSB, unit_FS1).round().clamp(-128, 127)
     codes = _divided(w_FSBK, (unit_FS1 * small_FSB)[..., None]).round().clamp(-32, 31) + 32
-    codes_FSGL = codes.to(torch.uint8).flatten(-2).unflatten(-1, (8, 32))
-    low = (codes_FSGL & 15).unflatten(-2, (2, 2, 2))  # halves, nibbles, runs of 32
+    codes_FSK = codes.to(torch.uint8).flatten(-2)
+    low = _split(codes_FSK & 15, 2, 2, 2, 32)  # halves, nibbles, runs of 32
     ql_FSK = (low[..., 0, :, :] | (low[..., 1, :, :] << 4)).flatten(-3)
-    high = (codes_FSGL >> 4).unflatten(-2, (2, 4))
-    qh_FSK = _bits_together(high, step=2).flatten(-2)
+    qh_FSK = _bits_together(_split(codes_FSK >> 4, 2, 4, 32), step=2).flatten(-2)
     scales_FSB = small_FSB.to(torch.int8).view(torch.uint8)
     return torch.cat((ql_FSK, qh_FSK, scales_FSB, _fp16_bytes(unit_FS1)), dim=-1)
 
@@ -93,7 +92,7 @@ def _encode_iq4_nl(w_FSK: Tensor, weight_FSK: Tensor) -> Tensor:
 
 def _with_mins(w_FSK: Tensor, weight_FSK: Tensor, *, highest: int) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Return the codes of 8 sub-blocks of 32, and the bytes before them: scale, min and the 16 small integers."""
-    w_FSBK, weight_FSBK = (tensor.unflatten(-1, (8, 32)) for tensor in (w_FSK, weight_FSK))
+    w_FSBK, weight_FSBK = (_split(tensor, 8, 32) for tensor in (w_FSK, weight_FSK))
     scale_FSB, depth_FSB = _fit_with_min(w_FSBK, weight_FSBK, highest=highest)
     unit_FS1, depth_unit_FS1 = (_fp16(tensor.amax(dim=-1, keepdim=True) / 63) for tensor in (scale_FSB, depth_FSB))
     small_FSB = _divided(scale_FSB, unit_FS1).round().clamp(0, 63)
@@ -137,6 +136,11 @@ def _fit_symmetric(w_FSBK: Tensor, weight_FSBK: Tensor, *, lowest: int) -> Tenso
     return best[..., 0]
 
 
+def _split(tensor: Tensor, *sizes: int) -> Tensor:
+    """Return the tensor with its last dimension as several."""
+    return tensor.reshape(*tensor.shape[:-1], *sizes)
+
+
 def _slope(w: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
     """Return the scale on which these codes come closest to the weights."""
     power = (weight * codes.square()).sum(dim=-1, keepdim=True)
@@ -161,7 +165,7 @@ def _six_bits(small_FSB: Tensor, deep_FSB: Tensor) -> Tensor:
 
 def _nibbles(codes_FSBK: Tensor) -> Tensor:
     """Return sub-blocks in pairs, the first in the low halves of the bytes."""
-    pairs = codes_FSBK.unflatten(-2, (-1, 2))
+    pairs = _split(codes_FSBK.flatten(-2), 4, 2, 32)
     return (pairs[..., 0, :] | (pairs[..., 1, :] << 4)).flatten(-2)
 
 
