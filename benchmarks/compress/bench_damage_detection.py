@@ -10,7 +10,7 @@ without the injury. The injuries differ in layer, kind and
 size; what each costs by itself (KL in nats a token, dense model with this layer alone replaced, less the same of the
 pruned layer) tells how harmful it is. What an injury cannot change (own damage of other layers, the stream below it) is
 computed once; that this is the same as `measure_drift` is checked on the first injury.
-Peers, on the same injured models in the same run: the relative change of each layer's weights against the dense
+Peer: several, on the same injured models in the same run: the relative change of each layer's weights against the dense
 model's; propagated damage, its largest rise from one layer to the next; own damage alone, with and without the healthy
 state.
 

@@ -1,12 +1,14 @@
 """How good masks are without any training, and what they cost, beside SparseGPT and Wanda.
 
 Question: pruned to 50 %, to 60 % and to 2:4, what perplexity has the model on text that calibration did not see? The
-bar is 0.88, 0.75 and 0.85 times SparseGPT's. And how long does the solver take for a decoder layer? The bar is 1.0 CPU-
-second on the starter model. Method: `prune_blocks` with its defaults, the budget by loss where the pattern leaves a
-choice; the peers take our place as the solver in the same walk through the model, on the same windows, with every
-linear at the same sparsity, as they were published. Calibration on windows of WikiText-2's validation text spread over
-it, perplexity on the first windows of its test text. CPU-seconds of the solver alone, summed over a layer: moments and
-forward passes are the same for all. Peers: SparseGPT, written from its paper (`sparse_peers.py`), and Wanda.
+bar is 0.88, 0.75 and 0.85 times SparseGPT's. And how long does the solver take for a decoder layer? The bar is 1.0
+CPU-second on the starter model.
+Method: `prune_blocks` with its defaults, the budget by loss where the pattern leaves a choice; the peers take our place
+as the solver in the same walk through the model, on the same windows, with every linear at the same sparsity, as they
+were published. Calibration on windows of WikiText-2's validation text spread over it, perplexity on the first windows
+of its test text. CPU-seconds of the solver alone, summed over a layer: Gram matrices and forward passes are the same
+for all.
+Peer: SparseGPT, written from its paper (`sparse_peers.py`), and Wanda.
 
 Run: `python benchmarks/compress/bench_masks.py --text FOLDER [--patterns 0.5 0.6 2:4] [--output PATH]` with
 WikiText-2's `valid.txt` and `test.txt` in the folder. Prints one JSON row.

@@ -13,7 +13,7 @@ from tests.compress.matrices import law, seeds
 
 from birdbone.compress.config import SpikeConfig, SpikeLimits
 from birdbone.compress.spikes import (
-    Baseline,
+    HealthyLevel,
     Noise,
     Scores,
     Spike,
@@ -169,7 +169,7 @@ def test_scores_by_hand() -> None:
 @given(seed=seeds, correlation=st.sampled_from([0.0, 0.5, 0.8]))
 def test_the_baseline_learns_level_spread_and_correlation(seed: int, correlation: float) -> None:
     noise = draw_noise(Noise(correlation=correlation), 4_000, np.random.default_rng(seed))
-    baseline = Baseline(level_rate=0.005, spread_rate=0.005)
+    baseline = HealthyLevel(level_rate=0.005, spread_rate=0.005)
     for value in noise:
         baseline.learn(10.0 + 2.0 * float(value))
     assert baseline.level == pytest.approx(10.0, abs=2.0)

@@ -4,13 +4,13 @@ Owns: the level and spread of healthy noise, five detectors and their vote, seve
 calibration of the limits by simulation. One step costs the same however long the stream is.
 """
 
-from birdbone.compress.spikes.baseline import Baseline
 from birdbone.compress.spikes.calibration import Noise, calibrate_limits, draw_noise
 from birdbone.compress.spikes.detector import Reading, Spike, SpikeDetector, SpikeSeverity, find_spikes
+from birdbone.compress.spikes.healthy_level import HealthyLevel
 from birdbone.compress.spikes.scores import ScoreName, Scores
 
 __all__ = [
-    "Baseline",
+    "HealthyLevel",
     "Noise",
     "Reading",
     "ScoreName",

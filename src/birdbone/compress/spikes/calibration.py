@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdbone.compress.config import SpikeConfig, SpikeLimits
-from birdbone.compress.spikes.baseline import Baseline
+from birdbone.compress.spikes.healthy_level import HealthyLevel
 from birdbone.compress.spikes.scores import SCORES, VOTERS, Scores
 
 _NUM_HALVINGS = 30
@@ -89,7 +89,7 @@ def num_alarms(scores_TS: NDArray[np.float64], limits: SpikeLimits, *, min_votes
 
 def _scores_of(losses_T: NDArray[np.float64], config: SpikeConfig) -> NDArray[np.float64]:
     """Return the scores of each step after the warm-up."""
-    baseline, scores = Baseline(level_rate=config.level_rate, spread_rate=config.spread_rate), Scores()
+    baseline, scores = HealthyLevel(level_rate=config.level_rate, spread_rate=config.spread_rate), Scores()
     rows = []
     for loss in losses_T.tolist():
         found = scores.take(baseline.deviation(loss))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from birdbone.compress.config import SpikeConfig
-from birdbone.compress.spikes.baseline import Baseline
+from birdbone.compress.spikes.healthy_level import HealthyLevel
 from birdbone.compress.spikes.scores import VOTERS, ScoreName, Scores
 
 SpikeSeverity = Literal["mild", "moderate", "severe", "fatal"]
@@ -60,13 +60,13 @@ class SpikeDetector:
 
     config: SpikeConfig = field(default_factory=SpikeConfig)
     spikes: list[Spike] = field(default_factory=list)
-    _baseline: Baseline = field(init=False)
+    _baseline: HealthyLevel = field(init=False)
     _scores: Scores = field(init=False, default_factory=Scores)
     _step: int = field(init=False, default=0)
     _num_calm: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self._baseline = Baseline(level_rate=self.config.level_rate, spread_rate=self.config.spread_rate)
+        self._baseline = HealthyLevel(level_rate=self.config.level_rate, spread_rate=self.config.spread_rate)
 
     def take(self, loss: float) -> Reading:
         """Return what the next loss tells; a spike that begins or goes on is kept in `spikes`."""
@@ -136,7 +136,7 @@ class SpikeDetector:
         self.spikes[-1] = replace(self.spikes[-1], stop=self._step + 1)
         self._scores = Scores()
         if is_new_level:
-            self._baseline = Baseline(level_rate=self.config.level_rate, spread_rate=self.config.spread_rate)
+            self._baseline = HealthyLevel(level_rate=self.config.level_rate, spread_rate=self.config.spread_rate)
 
     def _spike(self, start: int, votes: tuple[ScoreName, ...], peak: float, deviation: float) -> Spike:
         severity = severity_of(deviation, alone=self.config.limits.alone)

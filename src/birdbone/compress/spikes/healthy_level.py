@@ -29,7 +29,7 @@ _TREND_NOISE = _noise_of_trend()
 
 
 @dataclass(slots=True, kw_only=True)
-class Baseline:
+class HealthyLevel:
     """Level, spread and correlation of the losses so far. `learn` takes the next one; nothing else changes it."""
 
     level_rate: float
