@@ -9,8 +9,8 @@ are in standard deviations of the noise, which is measured on the differences of
 their causes, in training itself: batches of random tokens, and a learning rate 30 times too high for some steps. The
 delay is 0 if the first bad step alarms; a spike that is not told within 20 steps, or before whose onset an alarm was
 still on, counts as missed. The seeds differ from those that the limits were calibrated with.
-Peer: several, on the same streams in the same run: `river.drift.PageHinkley` and `river.drift.ADWIN` with their defaults, and
-the plain rule "more than 3 standard deviations above the mean of the last 50 steps".
+Peer: several, on the same streams in the same run: `river.drift.PageHinkley` and `river.drift.ADWIN` with their
+defaults, and the plain rule "more than 3 standard deviations above the mean of the last 50 steps".
 
 Run: `python benchmarks/compress/bench_spikes.py [--num-steps 1000] [--num-runs 2] [--output PATH]`. Prints one JSON
 row; `make bench` stores it in `benchmarks/results/`.
