@@ -1,6 +1,7 @@
 """The bird-bone craft: removing what carries no load, mending what that hurt, and giving the rest the bits it needs.
 
-Owns: statistics of activations, importance, shedding, refit, healing, regrowth, the stop-loss, the control of waves,
+Owns: statistics of activations, importance, growth plates, shedding, masks and their budget, refit, clusters and their
+thresholds, healing, regrowth, the stop-loss, the control of waves,
 damage, loss spikes, quantization, low-rank correction; their settings (`config/`). Needs: torch, `models`, `train`,
 `evaluate`. It knows nothing of runs, files or screens.
 

@@ -57,6 +57,9 @@ def check_environment(folder: Path) -> list[Check]:
         _check_gpu,
         _check_git,
         lambda: _check_extra("gguf", "xllamacpp", "judging and serving GGUF files"),
+        lambda: _check_extra("eval", "lm_eval", "benchmarks"),
+        lambda: _check_extra("biophase", "optuna", "clusters of neurons and what each sheds"),
+        lambda: _check_extra("plots", "matplotlib", "pictures as PNG and SVG"),
         lambda: _check_extra("dev", "pytest", "the tests"),
         _check_starter,
     )
