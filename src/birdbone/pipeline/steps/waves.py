@@ -33,6 +33,7 @@ from birdbone.pipeline.steps.materials import (
     take_model,
     take_tensors,
 )
+from birdbone.pipeline.steps.wave_clusters import cluster_shares
 from birdbone.pipeline.steps.wave_evidence import cost_notes, damage_notes, healing_spikes
 from birdbone.pipeline.steps.wave_plans import (
     Foresight,
@@ -73,6 +74,7 @@ def run(context: StepContext, settings: WavesStep) -> StepResult:
         statistics=statistics,
         config=planned,
         gradients=take_gradients(context, state, settings.importance),
+        fractions=cluster_shares(context, planned, state, statistics=statistics, masks=masks),
         progress=context.progress("shed and refit"),
     )
     notes |= _heal(context, planned, state, dense, masks, windows_NT)
