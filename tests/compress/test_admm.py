@@ -32,7 +32,7 @@ def test_the_values_lie_on_the_mask_and_the_mask_on_the_pattern(seed: int, num_i
     before_FD = linear.w_FD.clone()
     gram = prepare_gram(damped(linear.gram_DD, 0.01))
     mask_FD, start_FD = choose_survivors(linear.w_FD, gram, half, num_rounds=num_rounds)
-    assert bool((mask_FD.sum(dim=1) == num_inputs - num_inputs // 2).all())
+    assert bool((mask_FD.sum(dim=1) == num_inputs - round(num_inputs / 2)).all())
     assert bool((start_FD[~mask_FD] == 0).all())
     assert bool(start_FD.isfinite().all())
     assert torch.equal(linear.w_FD, before_FD)

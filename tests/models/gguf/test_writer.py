@@ -140,6 +140,8 @@ def test_a_state_dict_that_does_not_fit_is_refused(tmp_path: Path, tiny_model: L
     with pytest.raises(GgufError, match="vocab_size"):
         _write(tmp_path / "m.gguf", tiny_model, state | {"model.embed_tokens.weight": torch.zeros(7, 64)})
     with pytest.raises(GgufError, match="no embedding"):
+        _write(tmp_path / "m.gguf", tiny_model, {name: state[name] for name in state if "embed_tokens" not in name})
+    with pytest.raises(GgufError, match="nothing to write"):
         _write(tmp_path / "m.gguf", tiny_model, {"model.norm.weight": torch.ones(64)})
     assert not list(tmp_path.iterdir())
 

@@ -61,7 +61,9 @@ def test_what_was_undone_is_not_in_the_masks_of_the_next_wave(adaptive: RunView)
     shares = [row.value for row in adaptive.measurements if row.name == "sparsity"]
     kept = 0.0
     for wave, share in zip(waves_of(adaptive), shares, strict=True):
-        assert share == pytest.approx(kept + (1 - kept) * wave["fraction"], abs=0.012)
+        assert share == pytest.approx(
+            kept + (1 - kept) * wave["fraction"], abs=0.016
+        )  # a row of 64 weights sheds whole ones
         kept = share if wave["verdict"] == "good" else kept
 
 

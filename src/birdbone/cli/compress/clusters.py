@@ -35,7 +35,7 @@ def clusters(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Group neurons or heads by what they do, and say how good and how stable the groups are."""
+    """Group neurons or heads by what they do. Says how good and how stable the groups are."""
     from birdbone.cli import output
     from birdbone.cli.compress import clustering
 

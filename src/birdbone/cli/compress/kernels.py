@@ -25,7 +25,7 @@ def kernels(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; as many as are free unless given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time dense, int8, low-rank and sparse products on a model's own shapes, and refuse what is slower than dense."""
+    """Time dense, int8, low-rank and sparse products. Refuses what is slower than dense."""
     from birdbone.cli import output
     from birdbone.cli.compress import kernel_times
 

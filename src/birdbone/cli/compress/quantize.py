@@ -44,7 +44,7 @@ def quantize(
     threads: options.Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a model fewer bits a weight, each linear as many as it needs, and say what that did."""
+    """Give each linear as many bits as it needs. Says what that did."""
     from birdbone.cli import output
     from birdbone.cli.compress import quantizing
 

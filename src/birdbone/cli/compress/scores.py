@@ -37,7 +37,7 @@ def score(
     threads: options.Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score every weight by several metrics, and show where importance lies."""
+    """Score every weight by several metrics. Shows where importance lies."""
     from birdbone.cli import output
     from birdbone.cli.compress import scoring
 

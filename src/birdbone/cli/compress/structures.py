@@ -33,7 +33,7 @@ def plates(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find a model's growth plates: structures that may go, and what each would cost."""
+    """Find structures that may go, and what each would cost."""
     from birdbone.cli import output
     from birdbone.cli.compress import plating
 
@@ -74,7 +74,7 @@ def shed(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take weights or whole structures out of a model, and say what that brought."""
+    """Take weights or structures out of a model. Says what that brought."""
     from birdbone.cli import output
     from birdbone.cli.compress import cut_words, cutting
     from birdbone.cli.compress.plating import text_of
@@ -101,10 +101,14 @@ def restore(
     structure: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="What comes back; everything unless given.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Put back what `compress shed` took out, all of it or a part, bit for bit."""
+    """Put back what was shed, all of it or a part, bit for bit."""
     from birdbone.cli import output
     from birdbone.cli.compress import cutting
 
     names = cutting.restore(folder, out, structures=structure or ())
-    output.talk(f"{len(names)} structures are back; written: {out}")
+    if as_json:
+        output.print_json({"structures": list(names), "out": str(out)})
+    else:
+        output.print_line(f"{len(names)} structures are back; written: {out}")

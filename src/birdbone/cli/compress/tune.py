@@ -37,7 +37,7 @@ def tune(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search what each cluster should shed, and judge it beside an even share on other text."""
+    """Search what each cluster should shed. It is judged beside an even share on other text."""
     from birdbone.cli import output
     from birdbone.cli.compress import tuning
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from birdbone.cli import words
 from birdbone.cli.attendance import is_at_work
-from birdbone.cli.output import new_table, talk
+from birdbone.cli.output import new_table, print_json, talk
 from birdbone.core import Workspace, find_workspace
 from birdbone.core.database import connect
 from birdbone.pipeline.report.wave_evidence import ForecastRow, NextWave
@@ -51,7 +51,7 @@ def read(name: str) -> Told:
     return Told(run_id=view.run.id, waves=read_waves(view, metrics), next_wave=next_wave_of(view))
 
 
-def ask(name: str, request: WaveRequest, author: str | None) -> None:
+def ask(name: str, request: WaveRequest, author: str | None, *, as_json: bool) -> None:
     """Ask something of the waves of a run, and say what comes of it.
 
     Raises:
@@ -59,7 +59,11 @@ def ask(name: str, request: WaveRequest, author: str | None) -> None:
     """
     workspace = find_workspace()
     view = ask_of_waves(workspace, name, request, author=author)
-    talk(f"{view.run.id}: {_EFFECTS[request]}{_when(workspace, view.run.id)}")
+    effect = f"{_EFFECTS[request]}{_when(workspace, view.run.id)}"
+    if as_json:
+        print_json({"run": view.run.id, "request": request, "effect": effect})
+    else:
+        talk(f"{view.run.id}: {effect}")
 
 
 def as_data(told: Told) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def show(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one line of CSV for each wave.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show each wave: its plan, its forecast, what it cost, where it hurt; and what comes next."""
+    """Show each wave, what it cost, and what comes next."""
     from birdbone.cli import output
     from birdbone.cli.compress import wave_tables
 
@@ -37,32 +37,32 @@ def show(
 
 
 @waves.command()
-def pause(run: RunName, author: Author = None) -> None:
-    """Hold a run before its next wave; the wave in hand is finished first."""
+def pause(run: RunName, author: Author = None, as_json: AsJson = False) -> None:
+    """Hold a run before its next wave. The wave in hand is finished first."""
     from birdbone.cli.compress import wave_tables
 
-    wave_tables.ask(run, "pause", author)
+    wave_tables.ask(run, "pause", author, as_json=as_json)
 
 
 @waves.command()
-def step(run: RunName, author: Author = None) -> None:
-    """Let one wave through, and hold the run before the one after it."""
+def step(run: RunName, author: Author = None, as_json: AsJson = False) -> None:
+    """Let one wave through, and hold the run again."""
     from birdbone.cli.compress import wave_tables
 
-    wave_tables.ask(run, "step", author)
+    wave_tables.ask(run, "step", author, as_json=as_json)
 
 
 @waves.command()
-def resume(run: RunName, author: Author = None) -> None:
+def resume(run: RunName, author: Author = None, as_json: AsJson = False) -> None:
     """Let the waves of a held run go on."""
     from birdbone.cli.compress import wave_tables
 
-    wave_tables.ask(run, "resume", author)
+    wave_tables.ask(run, "resume", author, as_json=as_json)
 
 
 @waves.command()
-def stop(run: RunName, author: Author = None) -> None:
-    """Make no other wave: the run goes on with its last good state. It cannot be taken back."""
+def stop(run: RunName, author: Author = None, as_json: AsJson = False) -> None:
+    """Make no other wave. The run goes on with its last good state; it cannot be taken back."""
     from birdbone.cli.compress import wave_tables
 
-    wave_tables.ask(run, "stop", author)
+    wave_tables.ask(run, "stop", author, as_json=as_json)

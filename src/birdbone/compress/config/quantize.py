@@ -27,7 +27,7 @@ _EIGHT_BITS_OR_MORE: frozenset[StoredType] = frozenset({"q8_0", "f16"})
 class AllocationConfig(Settings):
     """Each linear's type chosen under a target of bits a weight, by what its rounding would do to the predictions."""
 
-    bits_per_weight: float = Field(gt=0, le=16)
+    bits_per_weight: float = Field(default=4.6, gt=0, le=16)
     """Bits that the linears may take on average, scales and mins included. Never exceeded."""
     types: tuple[StoredType, ...] = get_args(BlockType)
     """The types to choose from; one whose blocks do not divide a linear's width is passed over for that linear. Those

@@ -9,8 +9,8 @@ from birdbone.compress.clusters.token_classes import classify_vocabulary
 from birdbone.compress.config import ClusterConfig, ThresholdConfig, WandaConfig
 from birdbone.compress.importance import needs_gradients
 from birdbone.compress.statistics import InputStatistics
-from birdbone.compress.thresholds.fractions import Fractions
 from birdbone.compress.thresholds.ground import decide, fractions_of
+from birdbone.compress.thresholds.shares import Fractions
 from birdbone.compress.waves import Masks
 from birdbone.models import LoadedModel, compute_in
 from birdbone.models.tensors import as_token_ids
