@@ -41,6 +41,6 @@ class DamageConfig(Settings):
     """What a wave looks at in each layer after it has been healed."""
 
     num_windows: int = Field(default=2, ge=0, le=1_000_000)
-    """Healing windows that the layers are compared on; 0 leaves the comparison out."""
+    """Healing windows that the layers are compared on; 0 leaves the comparison and forecasts of waves out."""
     batch_size: int = Field(default=2, ge=1, le=65_536)
     """Windows at once."""

@@ -41,16 +41,16 @@ def planned_settings(settings: WavesStep, plan: WavePlan) -> WavesStep:
     return settings.model_copy(update={"shed": shed, "heal": heal})
 
 
-def foresee(context: StepContext, plan: WavePlan, foresight: Foresight, masks: Masks) -> dict[str, Any]:
-    """Return what is noted of a wave before it is made: its plan, its features, and its forecast, if there is one."""
+def foresee(context: StepContext, plan: WavePlan, foresight: Foresight | None, masks: Masks) -> dict[str, Any]:
+    """Return what is noted of a wave before it is made: its plan, its features, and its forecast, if there is one.
+
+    Without `foresight` there are neither features nor a forecast: to look at every weight once more takes time.
+    """
+    plain = {"fraction": plan.fraction, "healing_factor": plan.healing_factor, "plan_reason": plan.reason}
+    if foresight is None:
+        return plain
     features = _features(foresight, masks, plan, _notes(context))
-    return {
-        "fraction": plan.fraction,
-        "healing_factor": plan.healing_factor,
-        "plan_reason": plan.reason,
-        "features": features,
-        "forecast": _forecast(_notes(context), features),
-    }
+    return plain | {"features": features, "forecast": _forecast(_notes(context), features)}
 
 
 def stop_loss_of(settings: WavesStep) -> StopLossConfig:
@@ -71,13 +71,13 @@ def is_last_wave(context: StepContext, settings: WavesStep, notes: Notes) -> boo
 
 
 def with_next_wave(
-    context: StepContext, settings: WavesStep, result: StepResult, *, foresight: Foresight, masks: Masks
+    context: StepContext, settings: WavesStep, result: StepResult, *, foresight: Foresight | None, masks: Masks
 ) -> StepResult:
     """Return a wave's result with the plan of the next one, and its forecast if it goes on from this state."""
     notes = [*_notes(context), result.notes]
     plan = next_wave(wave_outcomes(notes, settings), settings)
     told: dict[str, Any] = asdict(plan)
-    if plan.fraction is not None and result.notes["verdict"] != "undone":
+    if foresight is not None and plan.fraction is not None and result.notes["verdict"] != "undone":
         told["forecast"] = _forecast(notes, _features(foresight, masks, plan, notes))
     return result.model_copy(update={"notes": {**result.notes, "next_wave": told}})
 

@@ -65,7 +65,8 @@ def run(context: StepContext, settings: WavesStep) -> StepResult:
     windows_NT = _healing_windows(context, planned)
     # A forecast is made before the gradients are there, so it looks at activations for metrics that read gradients.
     importance = WandaConfig() if needs_gradients(settings.importance) else settings.importance
-    foresight = Foresight(state=state, statistics=statistics, importance=importance)
+    has_evidence = settings.damage.num_windows > 0
+    foresight = Foresight(state=state, statistics=statistics, importance=importance) if has_evidence else None
 
     notes: dict[str, Any] = {"wave": context.round + 1, **foresee(context, plan, foresight, masks)}
     masks = shed_wave(
