@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from birdbone.compress.quantize import LinearImpact
 from birdbone.core import Measurement, write_atomically
+from birdbone.core.pages import page_environment
 from birdbone.pipeline.report import wording
 from birdbone.pipeline.report.heat_map import Shades, heat_map, rising_shades
 from birdbone.pipeline.report.linears import linear_grid
@@ -79,14 +79,8 @@ def bits_data(report: BitsReport) -> dict[str, Any]:
 
 def render_bits_page(report: BitsReport) -> str:
     """Return the page as HTML. The same report gives the same text."""
-    environment = Environment(
-        loader=PackageLoader("birdbone.pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"zip": zip, "figure_words": bits_words, "interval_words": wording.interval_words}
+    filters = {"zip": zip, "figure_words": bits_words, "interval_words": wording.interval_words}
+    environment = page_environment("birdbone.pipeline.report", filters)
     return environment.get_template("bits.html.j2").render(
         report=report,
         labels=LABELS,

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from birdbone.compress.growth.plates import GrowthPlate, PlateLedger
 from birdbone.compress.growth.protection import CriticalPath
+from birdbone.core.pages import page_environment
 from birdbone.pipeline.report.heat_map import Shades, heat_map, rising_shades
 from birdbone.pipeline.report.linears import LinearGrid
 
@@ -32,14 +32,8 @@ def render_plates_page(ledger: PlateLedger, paths: Sequence[CriticalPath] = ()) 
         ledger: as `growth.marking.find_plates` made it.
         paths: what carries more than its share, for the list of critical pathways.
     """
-    environment = Environment(
-        loader=PackageLoader("birdbone.pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": figure_words, "kind_words": kind_words}
+    filters = {"figure": figure_words, "kind_words": kind_words}
+    environment = page_environment("birdbone.pipeline.report", filters)
     known = [plate for plate in ledger.plates if plate.damage_per_mebibyte is not None]
     ranked = sorted(known, key=lambda plate: plate.damage_per_mebibyte or 0.0)
     return environment.get_template("plates.html.j2").render(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
@@ -17,6 +14,7 @@ from birdbone.compress.clusters.features import FeatureTable
 from birdbone.compress.clusters.groups import Agreement, Clustering, Part, Places
 from birdbone.compress.clusters.matching import Evolution
 from birdbone.compress.clusters.topology import cluster_correlations, cluster_profiles, cluster_ties
+from birdbone.core.pages import page_environment, page_script
 from birdbone.pipeline.report.clusters.flow import flow_picture
 from birdbone.pipeline.report.clusters.marks import mark_class, mark_path
 from birdbone.pipeline.report.clusters.matrix import DEVIATIONS, deviation_class, matrix, share_class
@@ -63,15 +61,9 @@ class PartPictures:
 
 def render_cluster_page(page: ClusterPage) -> str:
     """Return the page as HTML. The same data give the same text."""
-    environment = Environment(
-        loader=PackageLoader("birdbone.pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": figure_words, "agreement": agreement_words, "place": place_words}
-    script = environment.get_template("turn.js").render().strip()
+    filters = {"figure": figure_words, "agreement": agreement_words, "place": place_words}
+    environment = page_environment("birdbone.pipeline.report", filters)
+    script, script_source = page_script(environment, "turn.js")
     return environment.get_template("clusters.html.j2").render(
         page=page,
         clustering=page.clustering,
@@ -79,8 +71,8 @@ def render_cluster_page(page: ClusterPage) -> str:
         profiles=_profiles(page),
         deviations=_deviation_legend(),
         changes=_changes(page),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script=script,
+        script_source=script_source,
     )
 
 
