@@ -29,46 +29,25 @@ def refit_survivors(
         num_iterations: each costs one F x D x D product.
         damping: share of the mean of the diagonal added to it; keeps weights of silent inputs where they are.
         start_FD: where to start (off-mask values are dropped); default `w_FD`.
-    """
-    return solve_survivors(w_FD, mask_FD, gram_DD, num_iterations=num_iterations, damping=damping, start_FD=start_FD)[0]
-
-
-def solve_survivors(
-    w_FD: Float[Tensor, "F D"],
-    mask_FD: Bool[Tensor, "F D"],
-    gram_DD: Float[Tensor, "D D"],
-    *,
-    num_iterations: int,
-    damping: float,
-    start_FD: Float[Tensor, "F D"] | None = None,
-) -> tuple[Float[Tensor, "F D"], Float[Tensor, " F"]]:
-    """Return what `refit_survivors` does, and the damped squared error that is left in each output.
-
-    The error costs nothing: each step of conjugate gradients lowers it by the step's length times its slope.
-
     Source: Meng et al. 2024 (ALPS), arXiv:2406.07831, sec. 3.2, the PCG step on a fixed support.
     """
     gram_DD = gram_DD + torch.diag((damping * gram_DD.diagonal().mean()).expand(len(gram_DD)))
     v_FD = torch.where(mask_FD, w_FD if start_FD is None else start_FD, 0.0)
     inverse_D = 1.0 / gram_DD.diagonal().clamp_min(1e-12)
-    left_FD = w_FD - v_FD
-    residual_FD = left_FD @ gram_DD
-    error_F = (residual_FD * left_FD).sum(dim=1)
-    residual_FD *= mask_FD
+    residual_FD = ((w_FD - v_FD) @ gram_DD) * mask_FD
     z_FD = residual_FD * inverse_D
     direction_FD = z_FD.clone()
     rho_F1 = (residual_FD * z_FD).sum(dim=1, keepdim=True)
     for _ in range(num_iterations):
         product_FD = (direction_FD @ gram_DD) * mask_FD
         step_F1 = _safe_ratio(rho_F1, (direction_FD * product_FD).sum(dim=1, keepdim=True))
-        error_F -= (step_F1 * rho_F1)[:, 0]
         v_FD += step_F1 * direction_FD
         residual_FD -= step_F1 * product_FD
         z_FD = residual_FD * inverse_D
         next_rho_F1 = (residual_FD * z_FD).sum(dim=1, keepdim=True)
         direction_FD = z_FD + _safe_ratio(next_rho_F1, rho_F1) * direction_FD
         rho_F1 = next_rho_F1
-    return v_FD, error_F.clamp_min(0)  # rounding may lead a vanishing error below zero
+    return v_FD
 
 
 def _safe_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
