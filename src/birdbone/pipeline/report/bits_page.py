@@ -79,8 +79,9 @@ def bits_data(report: BitsReport) -> dict[str, Any]:
 
 def render_bits_page(report: BitsReport) -> str:
     """Return the page as HTML. The same report gives the same text."""
-    filters = {"zip": zip, "figure_words": bits_words, "interval_words": wording.interval_words}
-    environment = page_environment("birdbone.pipeline.report", filters)
+    environment = page_environment(
+        "birdbone.pipeline.report", {"zip": zip, "figure_words": bits_words, "interval_words": wording.interval_words}
+    )
     return environment.get_template("bits.html.j2").render(
         report=report,
         labels=LABELS,

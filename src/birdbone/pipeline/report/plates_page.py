@@ -32,8 +32,7 @@ def render_plates_page(ledger: PlateLedger, paths: Sequence[CriticalPath] = ()) 
         ledger: as `growth.marking.find_plates` made it.
         paths: what carries more than its share, for the list of critical pathways.
     """
-    filters = {"figure": figure_words, "kind_words": kind_words}
-    environment = page_environment("birdbone.pipeline.report", filters)
+    environment = page_environment("birdbone.pipeline.report", {"figure": figure_words, "kind_words": kind_words})
     known = [plate for plate in ledger.plates if plate.damage_per_mebibyte is not None]
     ranked = sorted(known, key=lambda plate: plate.damage_per_mebibyte or 0.0)
     return environment.get_template("plates.html.j2").render(

@@ -61,8 +61,9 @@ class PartPictures:
 
 def render_cluster_page(page: ClusterPage) -> str:
     """Return the page as HTML. The same data give the same text."""
-    filters = {"figure": figure_words, "agreement": agreement_words, "place": place_words}
-    environment = page_environment("birdbone.pipeline.report", filters)
+    environment = page_environment(
+        "birdbone.pipeline.report", {"figure": figure_words, "agreement": agreement_words, "place": place_words}
+    )
     script, script_source = page_script(environment, "turn.js")
     return environment.get_template("clusters.html.j2").render(
         page=page,
