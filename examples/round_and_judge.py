@@ -38,12 +38,7 @@ def main(arguments: list[str]) -> None:
 
 def cut_windows(loaded: LoadedModel, num_windows: int) -> NDArray[np.int64]:
     """Return held-out text as token ids, shape (N, T)."""
-
-    def encode(text: str) -> list[int]:
-        ids: list[int] = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    return token_windows(load_corpus().heldout, encode, window=WINDOW, count=num_windows)
+    return token_windows(load_corpus().heldout, loaded.encode, window=WINDOW, count=num_windows)
 
 
 def rounded(state: Mapping[str, Tensor]) -> dict[str, StateTensor]:

@@ -16,16 +16,14 @@ Run: `python benchmarks/compress/bench_cluster_thresholds.py [--model starter] [
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rows import provenance, tell
 
 from birdbone.compress.clusters.token_classes import classify_vocabulary
 from birdbone.compress.config import ClusterConfig, KMeansConfig, StabilityConfig, ThresholdConfig, TuneConfig
@@ -35,7 +33,6 @@ from birdbone.compress.thresholds.ground import loss_of
 from birdbone.compress.thresholds.history import open_history
 from birdbone.compress.thresholds.surveying import survey_ground
 from birdbone.compress.thresholds.tuning import tune_thresholds
-from birdbone.core import digest_json
 from birdbone.data import load_corpus, token_windows
 from birdbone.models import LoadedModel, load_model
 
@@ -46,10 +43,7 @@ def main() -> None:
     settings = _parse_settings()
     torch.set_num_threads(settings.num_threads)
     row = _measure(load_model(settings.model), settings)
-    line = json.dumps(row, ensure_ascii=False)
-    if settings.output is not None:
-        settings.output.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    tell(row, settings.output)
 
 
 def _parse_settings() -> argparse.Namespace:
@@ -81,7 +75,7 @@ def _measure(loaded: LoadedModel, settings: argparse.Namespace) -> dict[str, Any
     found = [_one_seed(loaded, settings, seed, calibration_NT, search_NT, judged_NT) for seed in range(settings.seeds)]
     even = found[0][0]
     return {
-        **_provenance(settings),
+        **provenance(settings, "compress/bench_cluster_thresholds"),
         "num_judged_tokens": judged_NT.size,
         "even_share_shed": even.shed,
         "even_share_perplexity": even.perplexity,
@@ -140,22 +134,7 @@ def _summary(name: str, found: list[Judged]) -> dict[str, float]:
 
 
 def _windows(loaded: LoadedModel, texts: tuple[str, ...], window: int, count: int) -> NDArray[np.int64]:
-    def encode(text: str) -> list[int]:
-        return list(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    return token_windows(texts, encode, window=window, count=count)
-
-
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    chosen = {name: value for name, value in vars(settings).items() if name != "output"}
-    return {
-        "bench": "compress/bench_cluster_thresholds",
-        "commit": described.stdout.strip(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
-    }
+    return token_windows(texts, loaded.encode, window=window, count=count)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,6 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
-import json
-import platform
-import subprocess
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,13 +32,13 @@ import numpy as np
 import torch
 from injuries import INJURIES
 from numpy.typing import NDArray
+from rows import provenance, tell
 from torch import Tensor, nn
 
 from birdbone.compress.damage import LayerEvidence, measure_drift, rank_layers, weight_changes
 from birdbone.compress.damage.drift import window_errors
 from birdbone.compress.importance import wanda_scores
 from birdbone.compress.statistics import collect_statistics
-from birdbone.core import digest_json
 from birdbone.data import load_texts, token_windows
 from birdbone.models import BlockContext, LoadedModel, capture_block_inputs, finish_blocks, load_model, run_block
 
@@ -94,10 +91,7 @@ def main() -> None:
     settings = _parse_settings()
     torch.set_num_threads(settings.num_threads)
     row = _measure(settings)
-    line = json.dumps(row, ensure_ascii=False)
-    if settings.output is not None:
-        settings.output.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    tell(row, settings.output)
 
 
 def _parse_settings() -> argparse.Namespace:
@@ -126,7 +120,7 @@ def _measure(settings: argparse.Namespace) -> dict[str, Any]:
         _try(ground, int(layer), str(kind), seed=int(draw.integers(2**31)), is_checked=number == 0)
         for number, (layer, kind) in enumerate(zip(layers, kinds, strict=True))
     ]
-    return {**_provenance(settings), **_summary(cases), "cases": cases}
+    return {**provenance(settings, "compress/bench_damage_detection"), **_summary(cases), "cases": cases}
 
 
 def _prepare(settings: argparse.Namespace) -> Ground:
@@ -161,10 +155,7 @@ def _prepare(settings: argparse.Namespace) -> Ground:
 
 
 def _windows(dense: LoadedModel, texts: Any, settings: argparse.Namespace, *, count: int) -> Tensor:
-    def encode(text: str) -> list[int]:
-        return list(dense.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    return torch.from_numpy(token_windows(texts, encode, window=settings.window_tokens, count=count))
+    return torch.from_numpy(token_windows(texts, dense.encode, window=settings.window_tokens, count=count))
 
 
 def _prune(model: nn.Module, dense: LoadedModel, statistics: Any, *, share: float) -> None:
@@ -300,18 +291,6 @@ def _summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
         "cost_nats_median": float(np.median(costs)),
         "cost_nats_min": float(costs.min()),
         "cost_nats_max": float(costs.max()),
-    }
-
-
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    chosen = {name: value for name, value in vars(settings).items() if name != "output"}
-    return {
-        "bench": "compress/bench_damage_detection",
-        "commit": described.stdout.strip(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
     }
 
 

@@ -18,21 +18,17 @@ row; `make bench` stores it in `benchmarks/results/`.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from rows import provenance, spread, tell
 from torch import Tensor
 
 from birdbone.compress.gradients import backward_blocks, recording_block_inputs
 from birdbone.compress.statistics import collect_statistics
-from birdbone.core import digest_json
 from birdbone.data import load_corpus, token_windows
 from birdbone.models import LoadedModel, load_model
 from birdbone.train.loop import trainable
@@ -45,10 +41,7 @@ def main() -> None:
     settings = _parse_settings()
     torch.set_num_threads(settings.num_threads)
     row = _measure(load_model(settings.model), settings)
-    line = json.dumps(row, ensure_ascii=False)
-    if settings.output is not None:
-        settings.output.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    tell(row, settings.output)
 
 
 def _parse_settings() -> argparse.Namespace:
@@ -73,7 +66,7 @@ def _measure(loaded: LoadedModel, settings: argparse.Namespace) -> dict[str, Any
         "torch_backward": lambda: _peer(loaded, windows_NT),
     }
     return {
-        **_provenance(settings),
+        **provenance(settings, "compress/bench_gradients"),
         "num_tokens": windows_NT.numel(),
         "largest_relative_difference": difference,
         **_compare(ways, settings.repeats),
@@ -81,11 +74,10 @@ def _measure(loaded: LoadedModel, settings: argparse.Namespace) -> dict[str, Any
 
 
 def _windows(loaded: LoadedModel, settings: argparse.Namespace) -> Tensor:
-    def encode(text: str) -> list[int]:
-        return list(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
-
     texts = load_corpus().calibration
-    return torch.from_numpy(token_windows(texts, encode, window=settings.window_tokens, count=settings.num_windows))
+    return torch.from_numpy(
+        token_windows(texts, loaded.encode, window=settings.window_tokens, count=settings.num_windows)
+    )
 
 
 @torch.no_grad()
@@ -154,9 +146,9 @@ def _compare(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, floa
     found: dict[str, float] = {}
     for name in names[1:]:
         ratios = [ours / plain for ours, plain in zip(seconds[name], seconds["forward"], strict=True)]
-        found |= _spread(f"{name}_over_forward_cpu", ratios)
+        found |= spread(f"{name}_over_forward_cpu", ratios)
     for name in names:
-        found |= _spread(f"{name}_cpu_seconds", seconds[name])
+        found |= spread(f"{name}_cpu_seconds", seconds[name])
         found[f"{name}_extra_mib"] = max(extra[name]) / 2**20
     return found
 
@@ -167,22 +159,6 @@ def _timed(run: Callable[[], Any]) -> tuple[float, float]:
     with ResourceMonitor(interval_seconds=0.02) as monitor:
         run()
     return time.process_time() - cpu, monitor.peak_rss_bytes - before
-
-
-def _spread(name: str, values: list[float]) -> dict[str, float]:
-    return {name: statistics.median(values), f"{name}_min": min(values), f"{name}_max": max(values)}
-
-
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    chosen = {name: value for name, value in vars(settings).items() if name != "output"}
-    return {
-        "bench": "compress/bench_gradients",
-        "commit": described.stdout.strip(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
-    }
 
 
 if __name__ == "__main__":

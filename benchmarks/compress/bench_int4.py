@@ -22,9 +22,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import importlib.util
-import json
-import platform
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -36,12 +33,12 @@ import torch
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 from numpy.typing import NDArray
+from rows import provenance, tell
 from torch import Tensor, nn
 
 from birdbone.compress.config import FIRST_TOKEN_SHARE, AllocationConfig, QuantizeFormat, RoundingConfig, StoredType
 from birdbone.compress.quantize import choose_types, round_linears
 from birdbone.compress.statistics import InputStatistics, collect_statistics
-from birdbone.core import digest_json
 from birdbone.data import token_windows
 from birdbone.evaluate import paired_ratio
 from birdbone.evaluate.divergence import divergence, model_logits
@@ -60,10 +57,7 @@ def main() -> None:
     for name, noise in (("on_grid", 0.0), ("off_grid", settings.noise)):
         if name in settings.bases:
             row |= {f"{name}_{key}": value for key, value in _measure(settings, noise=noise).items()}
-    line = json.dumps(row, ensure_ascii=False)
-    if settings.output is not None:
-        settings.output.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    tell(row, settings.output)
 
 
 def _parse_settings() -> argparse.Namespace:
@@ -231,23 +225,7 @@ def _ggml_quantizer() -> Any:
 
 
 def _windows(loaded: LoadedModel, path: Path, count: int, window: int) -> NDArray[np.int64]:
-    def encode(text: str) -> list[int]:
-        return list(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    return token_windows((path.read_text(encoding="utf-8"),), encode, window=window, count=count)
-
-
-def provenance(settings: argparse.Namespace, name: str) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    kept = {key: value for key, value in vars(settings).items() if key != "output"}
-    chosen = {key: value.name if isinstance(value, Path) else value for key, value in kept.items()}
-    return {
-        "bench": name,
-        "commit": described.stdout.strip(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
-    }
+    return token_windows((path.read_text(encoding="utf-8"),), loaded.encode, window=window, count=count)
 
 
 if __name__ == "__main__":

@@ -21,23 +21,21 @@ import copy
 import json
 import math
 import statistics
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from rows import provenance, tell
 from sparse_peers import sparsegpt
 from torch import Tensor
 
 from birdbone.compress.budget import spread_sparsity
 from birdbone.compress.config import EvenBudget, LossBudget, MaskConfig, NOfMPattern, UnstructuredPattern
 from birdbone.compress.masks.blocks import Solve, Solved, drop_only, prune_blocks, solve_group
-from birdbone.core import digest_json
 from birdbone.evaluate.perplexity import token_nll
 from birdbone.models import LoadedModel, load_model
-from birdbone.watch import describe_hardware
 
 PEERS: dict[str, Solve] = {"wanda": drop_only, "sparsegpt": sparsegpt}
 
@@ -63,13 +61,10 @@ def main() -> None:
     every = len(calibration_NT) // settings.num_windows
     calibration_NT = calibration_NT[: every * settings.num_windows : every]
     heldout_NT = _windows(loaded, settings.text / "test.txt", settings)[: settings.num_test_windows]
-    row = _provenance(settings) | {"dense_perplexity": _perplexity(loaded.model, heldout_NT)}
+    row = provenance(settings, "compress/bench_masks") | {"dense_perplexity": _perplexity(loaded.model, heldout_NT)}
     for name in settings.patterns:
         row |= _compare(loaded, name, calibration_NT, heldout_NT, settings)
-    line = json.dumps(row, ensure_ascii=False)
-    if settings.output is not None:
-        settings.output.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    tell(row, settings.output)
 
 
 def _parse_settings() -> argparse.Namespace:
@@ -87,7 +82,7 @@ def _parse_settings() -> argparse.Namespace:
 
 
 def _windows(loaded: LoadedModel, path: Path, settings: argparse.Namespace) -> Tensor:
-    ids = torch.tensor(loaded.tokenizer(path.read_text(encoding="utf-8"), add_special_tokens=False)["input_ids"])
+    ids = torch.tensor(loaded.encode(path.read_text(encoding="utf-8")))
     count = len(ids) // settings.window_tokens
     return ids[: count * settings.window_tokens].reshape(count, settings.window_tokens)
 
@@ -133,18 +128,6 @@ def _prune(
 
 def _perplexity(model: torch.nn.Module, heldout_NT: Tensor) -> float:
     return math.exp(statistics.fmean(token_nll(model, heldout_NT.numpy(), batch_size=2).ravel().tolist()))
-
-
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    chosen = {name: value for name, value in vars(settings).items() if name not in ("output", "text")}
-    return {
-        "bench": "compress/bench_masks",
-        "commit": described.stdout.strip(),
-        "machine": describe_hardware().cpu_model,
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
-    }
 
 
 if __name__ == "__main__":

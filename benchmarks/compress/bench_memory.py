@@ -22,14 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rows import provenance, tell
 
 from birdbone.compress.config import EvenBudget, MaskConfig
 from birdbone.compress.masks import prune_blocks
-from birdbone.core import digest_json
 from birdbone.data import load_corpus, token_windows
 from birdbone.models import load_model, load_tokenizer, save_model
 from birdbone.models.streaming import open_streamed
-from birdbone.watch import describe_hardware
 
 _CONFIG = MaskConfig(budget=EvenBudget())
 
@@ -48,17 +47,14 @@ def main() -> None:
         zeros = sum(int((_weight(pruned, path) == 0).sum()) for path in pruned.architecture.linear_paths)
         total = sum(_weight(pruned, path).numel() for path in pruned.architecture.linear_paths)
     bound = sizes["model"] + 2 * sizes["largest_layer"] + told["streamed"]["activations"]
-    row = _provenance(settings) | {
+    row = provenance(settings, "compress/bench_memory", hidden=("child", "folder")) | {
         **{f"{name}_bytes": value for name, value in sizes.items()},
         **{f"{way}_{name}_bytes": value for way, found in told.items() for name, value in found.items()},
         "bound_bytes": bound,
         "streamed_peak_over_bound": told["streamed"]["peak"] / bound,
         "sparsity": zeros / total,
     }
-    line = json.dumps(row, ensure_ascii=False)
-    if settings.output is not None:
-        settings.output.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    tell(row, settings.output)
 
 
 def _parse_settings() -> argparse.Namespace:
@@ -138,18 +134,6 @@ def _status(name: str) -> int:
 
 def _weight(loaded: Any, path: str) -> torch.Tensor:
     return loaded.model.get_parameter(f"{path}.weight")
-
-
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    chosen = {name: value for name, value in vars(settings).items() if name not in ("output", "child", "folder")}
-    return {
-        "bench": "compress/bench_memory",
-        "commit": described.stdout.strip(),
-        "machine": describe_hardware().cpu_model,
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
-    }
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -30,8 +29,9 @@ from torch import Tensor, nn
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "evaluate")]
 
-from bench_int4 import ggml_weights, provenance
+from bench_int4 import ggml_weights
 from llama2c import BEGIN, Vocabulary, read_model
+from rows import provenance, tell
 
 from birdbone.compress.calibration import choose_windows
 from birdbone.compress.config import (
@@ -127,10 +127,7 @@ def main() -> None:
         for name, figures in _measure(bench, kind, settings).items():
             row |= {f"{kind}_{name}_{key}": value for key, value in figures.items()}
     row["rank_agreement"], row["num_measured"] = _rank_agreement(bench)
-    line = json.dumps(row, ensure_ascii=False)
-    if settings.output is not None:
-        settings.output.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    tell(row, settings.output)
 
 
 def _parse_settings() -> argparse.Namespace:

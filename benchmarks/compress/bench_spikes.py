@@ -21,9 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import statistics
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,11 +30,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from river.drift import ADWIN, PageHinkley
+from rows import provenance, tell
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from birdbone.compress.spikes import Noise, SpikeDetector, draw_noise
-from birdbone.core import digest_json
 from birdbone.data import load_corpus
 
 MAX_DELAY = 5
@@ -106,10 +104,7 @@ def main() -> None:
     settings = _parse_settings()
     torch.set_num_threads(settings.num_threads)
     row = _measure(settings)
-    line = json.dumps(row, ensure_ascii=False)
-    if settings.output is not None:
-        settings.output.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    tell(row, settings.output)
 
 
 def _parse_settings() -> argparse.Namespace:
@@ -141,7 +136,7 @@ def _measure(settings: argparse.Namespace) -> dict[str, Any]:
             told[ground] = _injected(streams, alarms, settings, np.random.default_rng(settings.seed))
         figures[method] = told
         print(method, json.dumps(told), flush=True)
-    return {**_provenance(settings), **_bar(figures["ours"]), **figures}
+    return {**provenance(settings, "compress/bench_spikes"), **_bar(figures["ours"]), **figures}
 
 
 def train(
@@ -241,18 +236,6 @@ def _bar(figures: dict[str, Any]) -> dict[str, Any]:
         row[f"large_within_5_{ground}"] = sum(told["within_5"] for told in large)
         row[f"large_injected_{ground}"] = sum(told["of"] for told in large)
     return row
-
-
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    chosen = {name: value for name, value in vars(settings).items() if name != "output"}
-    return {
-        "bench": "compress/bench_spikes",
-        "commit": described.stdout.strip(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
-    }
 
 
 if __name__ == "__main__":

@@ -16,10 +16,6 @@ row; `make bench` stores it in `benchmarks/results/`.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rows import provenance, spread, tell
 from torch import Tensor
 
 from birdbone.compress.statistics import collect_statistics
-from birdbone.core import digest_json
 from birdbone.data import load_corpus, token_windows
 from birdbone.models import LoadedModel, load_model
 
@@ -47,10 +43,7 @@ def main() -> None:
     settings = _parse_settings()
     torch.set_num_threads(settings.num_threads)
     row = _measure(load_model(settings.model), settings)
-    line = json.dumps(row, ensure_ascii=False)
-    if settings.output is not None:
-        settings.output.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    tell(row, settings.output)
 
 
 def _parse_settings() -> argparse.Namespace:
@@ -83,15 +76,18 @@ def _measure(loaded: LoadedModel, settings: argparse.Namespace) -> dict[str, Any
             first_token_share=settings.first_token_share,
         )
 
-    return {**_provenance(settings), "num_tokens": windows_NT.numel(), **_compare(plain, with_statistics, settings)}
+    return {
+        **provenance(settings, "compress/bench_statistics"),
+        "num_tokens": windows_NT.numel(),
+        **_compare(plain, with_statistics, settings),
+    }
 
 
 def _windows(loaded: LoadedModel, settings: argparse.Namespace) -> Tensor:
-    def encode(text: str) -> list[int]:
-        return list(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
-
     texts = load_corpus().calibration
-    return torch.from_numpy(token_windows(texts, encode, window=settings.window_tokens, count=settings.num_windows))
+    return torch.from_numpy(
+        token_windows(texts, loaded.encode, window=settings.window_tokens, count=settings.num_windows)
+    )
 
 
 def _compare(
@@ -101,12 +97,12 @@ def _compare(
     with_statistics()
     pairs = [_one_turn(plain, with_statistics, is_plain_first=turn % 2 == 0) for turn in range(settings.repeats)]
     return {
-        **_spread("statistics_over_forward_cpu", [ours.cpu / peer.cpu for peer, ours in pairs]),
-        **_spread("statistics_over_forward_wall", [ours.wall / peer.wall for peer, ours in pairs]),
-        **_spread("forward_cpu_seconds", [peer.cpu for peer, _ in pairs]),
-        **_spread("statistics_cpu_seconds", [ours.cpu for _, ours in pairs]),
-        **_spread("forward_wall_seconds", [peer.wall for peer, _ in pairs]),
-        **_spread("statistics_wall_seconds", [ours.wall for _, ours in pairs]),
+        **spread("statistics_over_forward_cpu", [ours.cpu / peer.cpu for peer, ours in pairs]),
+        **spread("statistics_over_forward_wall", [ours.wall / peer.wall for peer, ours in pairs]),
+        **spread("forward_cpu_seconds", [peer.cpu for peer, _ in pairs]),
+        **spread("statistics_cpu_seconds", [ours.cpu for _, ours in pairs]),
+        **spread("forward_wall_seconds", [peer.wall for peer, _ in pairs]),
+        **spread("statistics_wall_seconds", [ours.wall for _, ours in pairs]),
     }
 
 
@@ -123,22 +119,6 @@ def _timed(run: Callable[[], None]) -> Turn:
     wall, cpu = time.perf_counter(), time.process_time()
     run()
     return Turn(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
-
-
-def _spread(name: str, values: list[float]) -> dict[str, float]:
-    return {name: statistics.median(values), f"{name}_min": min(values), f"{name}_max": max(values)}
-
-
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    chosen = {name: value for name, value in vars(settings).items() if name != "output"}
-    return {
-        "bench": "compress/bench_statistics",
-        "commit": described.stdout.strip(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
-    }
 
 
 if __name__ == "__main__":

@@ -23,20 +23,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import statistics
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from kept_stages import Bench, draw_windows
+from rows import provenance
 from structure_ours import MIXES, cut_our_way, heal_our_way
 from structure_peer import cut_peers_way, heal_peers_way
 
 from birdbone.compress.growth import build_dependency_graph
-from birdbone.core import digest_json
 from birdbone.evaluate.perplexity import token_nll
 from birdbone.models import LoadedModel
 from birdbone.models.gguf import GgufType, quantize_tensor, write_gguf
@@ -91,7 +89,8 @@ def _measure(bench: Bench, cut: float) -> dict[str, Any]:
     speeds = {kind: bench.stage(f"speed-{label}-{kind}", lambda kind=kind: _race(bench, dense, ours, kind))
               for kind in ("F16", "Q4_0")}  # fmt: skip
     return {
-        **_provenance(bench.settings, cut),
+        **provenance(bench.settings, "compress/bench_structure", hidden=("work", "cut")),
+        "cut": cut,
         "share_of_decoder": gone / build_dependency_graph(dense.architecture).num_decoder_parameters,
         "peer_share_of_decoder": (_size(dense) - _size(peer))
         / build_dependency_graph(dense.architecture).num_decoder_parameters,
@@ -151,19 +150,6 @@ def _paired(ours_N: Any, peer_N: Any) -> dict[str, float]:
     mean = float(difference_N.mean())
     names = ("ours_over_peer", "ours_over_peer_low", "ours_over_peer_high")
     return dict(zip(names, (math.exp(mean), math.exp(mean - 2 * error), math.exp(mean + 2 * error)), strict=True))
-
-
-def _provenance(settings: argparse.Namespace, cut: float) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    hidden = ("output", "work", "text", "cut")
-    chosen = {name: value for name, value in vars(settings).items() if name not in hidden} | {"cut": cut}
-    return {
-        "bench": "compress/bench_structure",
-        "commit": described.stdout.strip(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
-    }
 
 
 if __name__ == "__main__":

@@ -55,6 +55,6 @@ def draw_windows(
     """Return windows spread evenly over a text; another offset gives others."""
     size = tokens or bench.settings.window_tokens
     text = (bench.settings.text / f"{split}.txt").read_text(encoding="utf-8")
-    ids = torch.tensor(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
+    ids = torch.tensor(loaded.encode(text))
     places = torch.linspace(0, len(ids) // size - 2, count).long() + offset
     return torch.stack([ids[place * size : (place + 1) * size] for place in places.tolist()])

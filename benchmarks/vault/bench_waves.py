@@ -179,10 +179,7 @@ def _versions(variant: str, settings: argparse.Namespace) -> Iterator[ModelVersi
 
 
 def _windows(loaded: LoadedModel, texts: tuple[str, ...], count: int, settings: argparse.Namespace) -> Tensor:
-    def encode(text: str) -> list[int]:
-        return list(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    return torch.from_numpy(token_windows(texts, encode, window=settings.window_tokens, count=count))
+    return torch.from_numpy(token_windows(texts, loaded.encode, window=settings.window_tokens, count=count))
 
 
 # Birdbone.

@@ -38,11 +38,7 @@ def dense(tiny_model_folder: Path) -> Dense:
     loaded, corpus = load_model(str(tiny_model_folder)), load_corpus()
 
     def windows(texts: tuple[str, ...], count: int) -> Tensor:
-        def encode(text: str) -> list[int]:
-            ids: list[int] = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
-            return ids
-
-        return torch.from_numpy(token_windows(texts, encode, window=NUM_TOKENS, count=count))
+        return torch.from_numpy(token_windows(texts, loaded.encode, window=NUM_TOKENS, count=count))
 
     calibration_NT = windows(corpus.calibration, 16)
     return Dense(

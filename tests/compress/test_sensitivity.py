@@ -11,12 +11,12 @@ from tests.compress.matrices import draw_linear, law, seeds
 from torch import Tensor
 
 from birdbone.compress.config import AllocationConfig, QuantizeFormat, RoundingConfig
-from birdbone.compress.errors import BitsBudgetError, NoCalibrationDataError
+from birdbone.compress.errors import BitsBudgetError
+from birdbone.compress.output_sensitivity import output_sensitivity
 from birdbone.compress.quantize import (
     ChosenTypes,
     calibrate,
     choose_types,
-    collect_output_sensitivity,
     estimate_damage,
     estimate_type,
     measure_damage,
@@ -36,8 +36,8 @@ pytestmark = pytest.mark.usefixtures("dense_stays")
 @pytest.fixture(scope="module")
 def sensitivity(dense: Dense) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return collect_output_sensitivity(
-        dense.loaded.model, dense.loaded.architecture, dense.calibration_NT, generator=generator
+    return output_sensitivity(
+        dense.loaded.model, dense.loaded.architecture.linear_paths, dense.calibration_NT, generator=generator
     )
 
 
@@ -189,16 +189,6 @@ def test_a_role_that_is_named_keeps_its_type_and_its_bytes_count(dense: Dense) -
 def test_a_target_below_all_types_is_an_error(dense: Dense) -> None:
     with pytest.raises(BitsBudgetError):
         choose(dense, 4.4, num_measured=0)
-
-
-def test_without_windows_there_is_no_sensitivity(dense: Dense) -> None:
-    with pytest.raises(NoCalibrationDataError):
-        collect_output_sensitivity(
-            dense.loaded.model,
-            dense.loaded.architecture,
-            dense.calibration_NT[:0],
-            generator=torch.Generator().manual_seed(0),
-        )
 
 
 def test_the_correction_of_a_role_is_the_geometric_mean_of_its_ratios() -> None:

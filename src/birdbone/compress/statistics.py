@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from birdbone.compress.errors import NoCalibrationDataError, NonFiniteStatisticsError, SilentInputError
+from birdbone.compress.errors import NoCalibrationDataError
+from birdbone.compress.gram import require_alive
 from birdbone.models import Architecture
 
 PANEL_WIDTH = 192
@@ -152,10 +153,7 @@ def _mean_gram(path: str, sums: _Sums, windows_NT: Tensor, first_token_share: fl
     accumulate_lower(gram_DD, first_ND)
     gram_DD /= windows_NT.numel()
     mirror_lower(gram_DD)
-    if not bool(gram_DD.diagonal().isfinite().all()):  # no |entry| exceeds the larger of its two diagonal entries
-        raise NonFiniteStatisticsError(f"The inputs of {path} are not finite on the calibration text.", layer=path)
-    if float(gram_DD.diagonal().max()) <= 0.0:
-        raise SilentInputError(f"The inputs of {path} are zero on all of the calibration text.", layer=path)
+    require_alive(gram_DD, path)
     return gram_DD
 
 

@@ -77,6 +77,10 @@ class LoadedModel:
     name: str
     licence: str | None
 
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text, without special tokens."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
 
 def load_model(spec: str, *, dtype: torch.dtype = torch.float32) -> LoadedModel:
     """Return the model that `spec` names: `starter`, a folder, a `.safetensors`, a `.gguf` or a hub id (`org/name`).

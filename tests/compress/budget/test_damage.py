@@ -8,8 +8,9 @@ import pytest
 import torch
 from tests.compress.matrices import draw_linear
 
-from birdbone.compress.budget import damage_profile, output_sensitivity
+from birdbone.compress.budget import damage_profile
 from birdbone.compress.errors import NoCalibrationDataError, SingularGramError
+from birdbone.compress.output_sensitivity import output_sensitivity
 
 
 def test_the_first_price_is_the_rise_by_the_cheapest_weight_made_up_for_by_the_others():

@@ -24,3 +24,8 @@ def part_bar() -> Iterator[Told]:
         yield lambda part, done, total: screen.show("", part, done, total)
     finally:
         screen.close()
+
+
+def part_of(told: Told, part: str) -> Callable[[int, int], None]:
+    """Return what is told how much of one part is done, of how much."""
+    return lambda done, total: told(part, done, total)

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from rich.table import Table
 
+from birdbone.cli.compress.bars import part_bar
+from birdbone.cli.compress.sampling import Sample
 from birdbone.cli.errors import UsageError
-from birdbone.cli.evaluate.bars import question_bar
 from birdbone.cli.evaluate.choices import one_of
 from birdbone.cli.output import new_table, talk
 from birdbone.compress.clusters import require_biophase
@@ -30,7 +31,7 @@ from birdbone.compress.config import (
 from birdbone.compress.errors import BadClusterFileError
 from birdbone.core import write_atomically, write_json
 from birdbone.data import load_texts, token_windows
-from birdbone.models import LoadedModel, load_model, use_threads
+from birdbone.models import load_model, use_threads
 from birdbone.pipeline.report.clusters import ClusterPage, render_cluster_page
 from birdbone.pipeline.report.clusters.page import agreement_words, figure_words, place_words
 from birdbone.watch import choose_num_threads
@@ -42,22 +43,13 @@ _METHODS = {"kmeans": KMeansConfig, "hdbscan": HdbscanConfig, "agglomerative": A
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """What text is read and how much of it, and the seed of all that is drawn."""
-
-    source: str
-    num_windows: int
-    window: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """The clusters of a model, and what was asked for."""
 
     model: str
     config: ClusterConfig
     sample: Sample
+    seed: int
     text_digest: str
     survey: Any
     before: tuple[str, Evolution] | None
@@ -84,6 +76,7 @@ def cluster(
     *,
     layers: Sequence[int],
     sample: Sample,
+    seed: int,
     num_threads: int | None,
     against: Path | None,
 ) -> Found:
@@ -101,24 +94,30 @@ def cluster(
     before = use_threads(num_threads or choose_num_threads())
     try:
         loaded, corpus = load_model(model), load_texts(sample.source)
-        windows_NT = calibration_windows(loaded, corpus.calibration, sample)
+        windows_NT = token_windows(corpus.calibration, loaded.encode, window=sample.window, count=sample.num_windows)
         talk(f"{loaded.name}: {sample.num_windows} windows of {sample.window} tokens")
-        with question_bar("clusters") as tell:
+        with part_bar() as told:
             survey = survey_clusters(
                 loaded.model,
                 loaded.architecture,
-                windows_NT,
+                torch.from_numpy(windows_NT),
                 class_V=classify_vocabulary(loaded.tokenizer, loaded.architecture.vocab_size),
                 config=config,
-                seed=sample.seed,
+                seed=seed,
                 layers=layers,
-                progress=lambda _what, done, total: tell(done, total) if tell is not None else None,
+                progress=told,
             )
     finally:
         use_threads(before)
     change = None if earlier is None or against is None else (against.name, follow_clusters(earlier, survey.clustering))
     return Found(
-        model=loaded.name, config=config, sample=sample, text_digest=corpus.digest, survey=survey, before=change
+        model=loaded.name,
+        config=config,
+        sample=sample,
+        seed=seed,
+        text_digest=corpus.digest,
+        survey=survey,
+        before=change,
     )
 
 
@@ -128,19 +127,6 @@ def _read_earlier(path: Path, config: ClusterConfig) -> Clustering:
         message = f"{path} speaks of {found.units}; {config.units} were asked for."
         raise BadClusterFileError(message, file=str(path), hint=f"Ask for them: --units {found.units}.")
     return found
-
-
-def calibration_windows(loaded: LoadedModel, texts: Sequence[str], sample: Sample) -> torch.Tensor:
-    """Return the first windows of a text as the model's tokens.
-
-    Raises:
-        TooLittleTextError: there is less text.
-    """
-
-    def encode(words: str) -> list[int]:
-        return list(loaded.tokenizer(words, add_special_tokens=False)["input_ids"])
-
-    return torch.from_numpy(token_windows(texts, encode, window=sample.window, count=sample.num_windows))
 
 
 def write(folder: Path, found: Found) -> tuple[Path, ...]:
@@ -176,7 +162,7 @@ def as_json(found: Found) -> dict[str, Any]:
             "num_windows": found.sample.num_windows,
             "window": found.sample.window,
         },
-        "seed": found.sample.seed,
+        "seed": found.seed,
         "other_method": _change_data(found.survey.other),
         "against": _change_data(found.before),
     }
@@ -237,5 +223,5 @@ def _facts(found: Found) -> list[tuple[str, str]]:
         ),
         ("Features", ", ".join(found.config.features.blocks)),
         ("Units", f"{len(found.survey.table.layer_N):,} {found.config.units}"),
-        ("Seed", str(found.sample.seed)),
+        ("Seed", str(found.seed)),
     ]

@@ -37,11 +37,13 @@ def clusters(
 ) -> None:
     """Group neurons or heads by what they do. Says how good and how stable the groups are."""
     from birdbone.cli import output
-    from birdbone.cli.compress import clustering
+    from birdbone.cli.compress import clustering, sampling
 
     asked = clustering.asked_for(units, scope=scope, method=method, num_clusters=num_clusters)
-    sample = clustering.Sample(source=text, num_windows=windows, window=window, seed=seed)
-    found = clustering.cluster(model, asked, layers=layer or (), sample=sample, num_threads=threads, against=against)
+    sample = sampling.Sample(source=text, num_windows=windows, window=window)
+    found = clustering.cluster(
+        model, asked, layers=layer or (), sample=sample, seed=seed, num_threads=threads, against=against
+    )
     paths = clustering.write(out, found) if out is not None else ()
     if as_json:
         output.print_json(clustering.as_json(found))

@@ -12,6 +12,7 @@ from birdbone.cli.compress.cutting import Told
 from birdbone.cli.output import new_table
 from birdbone.compress.growth import parse_structure
 from birdbone.compress.shedding.effect import Weights
+from birdbone.core import Measurement
 
 
 def as_json(told: Told) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def as_json(told: Told) -> dict[str, Any]:
         "share": told.effect.share,
         "sparsity": told.sparsity,
         "effect": told.effect.model_dump(mode="json"),
+        "perplexity_ratio": None if told.ratio is None else told.ratio.model_dump(mode="json"),
         "out": None if told.out is None else str(told.out),
     }
 
@@ -35,7 +37,8 @@ def table(told: Told) -> Table:
     if old_ppl is None or new_ppl is None:
         rows.append(("perplexity", "not measured", "not measured", ""))
     else:
-        rows.append(("perplexity", f"{old_ppl:.3f}", f"{new_ppl:.3f}", _change(old_ppl, new_ppl)))
+        change = _change(old_ppl, new_ppl) + ("" if told.ratio is None else f" {_interval(told.ratio)}")
+        rows.append(("perplexity", f"{old_ppl:.3f}", f"{new_ppl:.3f}", change))
     return new_table(("figure", "before", "after", "change"), rows, title=f"{told.model}: {told.pattern.kind}")
 
 
@@ -62,6 +65,12 @@ def _counts(before: Weights, after: Weights) -> Iterator[tuple[str, int, int]]:
     }
     for field, words in names.items():
         yield words, getattr(before, field), getattr(after, field)
+
+
+def _interval(ratio: Measurement) -> str:
+    if ratio.low is None or ratio.high is None:
+        return ""
+    return f"[{100 * (ratio.low - 1):+.1f} %, {100 * (ratio.high - 1):+.1f} %]"
 
 
 def _change(before: float, after: float) -> str:

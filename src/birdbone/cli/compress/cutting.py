@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from birdbone.cli.compress.plating import Sample, windows_of
+from birdbone.cli.compress.bars import part_bar, part_of
+from birdbone.cli.compress.sampling import Sample, windows_of
 from birdbone.cli.errors import UsageError
-from birdbone.cli.evaluate.bars import question_bar
 from birdbone.compress.budget import spread_sparsity
 from birdbone.compress.config import (
     EvenBudget,
@@ -35,12 +36,15 @@ from birdbone.compress.shedding.cutting import cut_model
 from birdbone.compress.shedding.effect import CutEffect, weigh_graph, weigh_structures
 from birdbone.compress.shedding.planning import StructuresPattern, plan_cut
 from birdbone.compress.shedding.restoring import restore_structures
-from birdbone.core import write_json
+from birdbone.core import Measurement, write_json
+from birdbone.evaluate import paired_ratio
+from birdbone.evaluate.benchmarks.opening import find_candidate
 from birdbone.evaluate.perplexity import token_nll
+from birdbone.evaluate.statistics import MIN_WINDOWS
 from birdbone.models import LoadedModel, describe_architecture, load_model, save_model
 
 _ARCHIVE, _TENSORS, _DATA = "shed", "tensors.safetensors", "shed.json"
-_JUDGED_BATCH = 2
+_JUDGED_BATCH, _SEED = 2, 0
 
 Progress = Callable[[int, int], None]
 
@@ -55,14 +59,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a cut took and brought; `out` is None where nothing was written."""
+    """What a cut took and brought; `out` is None where nothing was written, `ratio` where nothing was judged."""
 
     model: str
     pattern: ShedPattern
     structures: tuple[str, ...]
     effect: CutEffect
     sparsity: float | None
-    out: Path | None
+    out: Path | None = None
+    ratio: Measurement | None = None
 
 
 def wanted(pattern: str, *, share: float, structures: Sequence[str], multiple: int, protect: Sequence[str]) -> Wanted:
@@ -90,7 +95,7 @@ def wanted(pattern: str, *, share: float, structures: Sequence[str], multiple: i
 def shed(
     model: str, wanted: Wanted, sample: Sample, *, out: Path | None, refits: bool, num_judged: int, is_dry: bool
 ) -> Told:
-    """Cut a model, write it, and return what that brought.
+    """Cut a model, write it, and return what that brought; perplexity is judged on the folder, loaded again.
 
     Raises:
         UsageError: there is nowhere to write to.
@@ -100,18 +105,23 @@ def shed(
         raise UsageError("Say where the lighter model goes (--out FOLDER), or ask for a --dry-run.")
     loaded = load_model(model)
     windows_NT, judged_NT = windows_of(loaded, sample, heldout=num_judged)
-    with question_bar("shedding") as tell:
-        progress: Progress = tell if tell is not None else lambda _done, _total: None
-        work = _Work(loaded=loaded, windows_NT=windows_NT, judged_NT=judged_NT, refits=refits, progress=progress)
+    with part_bar() as told:
+        progress = part_of(told, "shedding")
+        judged_NT = None if out is None or is_dry else judged_NT
+        dense_nll_NP = None if judged_NT is None else _judge(loaded, judged_NT, part_of(told, "judging"))
+        work = _Work(loaded=loaded, windows_NT=windows_NT, refits=refits, progress=progress)
         pattern = wanted.pattern
         if isinstance(pattern, ZeroPattern):
             found = work.zero(pattern)
         else:
             found = work.cut(pattern, wanted.protect, is_dry=is_dry)
-    if out is not None and not is_dry:
+        if out is None or is_dry:
+            return found.told
         _write(loaded, found.archive, out)
-        return replace(found.told, out=out)
-    return found.told
+        done = replace(found.told, out=out)
+        if judged_NT is None or dense_nll_NP is None:
+            return done
+        return _judged(done, dense_nll_NP, _judge(load_model(str(out)), judged_NT, part_of(told, "judging")))
 
 
 def restore(folder: Path, out: Path, *, structures: Sequence[str]) -> tuple[str, ...]:
@@ -147,14 +157,13 @@ class _Work:
 
     loaded: LoadedModel
     windows_NT: Tensor
-    judged_NT: Tensor | None
     refits: bool
     progress: Progress
 
     def zero(self, pattern: ZeroPattern) -> _Found:
         """Put zeros on every linear; sizes stay."""
         model, architecture = self.loaded.model, self.loaded.architecture
-        before, weights = self._perplexity(), weigh_graph(build_dependency_graph(architecture))
+        weights = weigh_graph(build_dependency_graph(architecture))
         config = MaskConfig(pattern=pattern, budget=LossBudget() if self.refits else EvenBudget())
         shares = spread_sparsity(model, architecture, self.windows_NT, config, progress=self.progress)
         report = prune_blocks(
@@ -166,10 +175,8 @@ class _Work:
             solve=None if self.refits else drop_only,
             progress=self.progress,
         )
-        effect = CutEffect(before=weights, after=weights, perplexity_before=before, perplexity_after=self._perplexity())
-        told = Told(
-            model=self.loaded.name, pattern=pattern, structures=(), effect=effect, sparsity=report.sparsity, out=None
-        )
+        effect = CutEffect(before=weights, after=weights)
+        told = Told(model=self.loaded.name, pattern=pattern, structures=(), effect=effect, sparsity=report.sparsity)
         return _Found(told=told, archive=None)
 
     def cut(self, pattern: StructuresPattern, protect: ProtectConfig, *, is_dry: bool) -> _Found:
@@ -178,7 +185,6 @@ class _Work:
         choice = plan_cut(model, graph, pattern, self.windows_NT, protect=protect, progress=self.progress)
         if is_dry:
             return _Found(told=self._told(pattern, choice, weigh_structures(graph, choice)), archive=None)
-        before = self._perplexity()
         shed = cut_model(
             model,
             graph,
@@ -187,20 +193,25 @@ class _Work:
             progress=self.progress,
         )
         after = weigh_graph(build_dependency_graph(describe_architecture(model)))
-        effect = CutEffect(
-            before=weigh_graph(graph), after=after, perplexity_before=before, perplexity_after=self._perplexity()
-        )
-        return _Found(told=self._told(pattern, choice, effect), archive=to_archive(shed))
+        told = self._told(pattern, choice, CutEffect(before=weigh_graph(graph), after=after))
+        return _Found(told=told, archive=to_archive(shed))
 
     def _told(self, pattern: StructuresPattern, choice: Choice, effect: CutEffect) -> Told:
         names = tuple(structure.name for structure in choice.structures)
-        return Told(model=self.loaded.name, pattern=pattern, structures=names, effect=effect, sparsity=None, out=None)
+        return Told(model=self.loaded.name, pattern=pattern, structures=names, effect=effect, sparsity=None)
 
-    def _perplexity(self) -> float | None:
-        if self.judged_NT is None:
-            return None
-        nll_NP = token_nll(self.loaded.model, self.judged_NT.numpy(), batch_size=_JUDGED_BATCH, progress=self.progress)
-        return float(np.exp(nll_NP.mean()))
+
+def _judge(loaded: LoadedModel, judged_NT: Tensor, progress: Progress) -> NDArray[np.float64]:
+    return token_nll(loaded.model, judged_NT.numpy(), batch_size=_JUDGED_BATCH, progress=progress)
+
+
+def _judged(told: Told, dense_nll_NP: NDArray[np.float64], nll_NP: NDArray[np.float64]) -> Told:
+    before, after = (float(np.exp(each.mean())) for each in (dense_nll_NP, nll_NP))
+    effect = told.effect.model_copy(update={"perplexity_before": before, "perplexity_after": after})
+    is_enough = len(nll_NP) >= MIN_WINDOWS
+    artefact = find_candidate(str(told.out), engine="torch", dtype="float32").artefact
+    ratio = paired_ratio(nll_NP, dense_nll_NP, seed=_SEED).measurement(artefact=artefact) if is_enough else None
+    return replace(told, effect=effect, ratio=ratio)
 
 
 def _write(loaded: LoadedModel, archive: Archive | None, out: Path) -> None:

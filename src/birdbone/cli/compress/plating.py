@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.table import Table
-from torch import Tensor
 
-from birdbone.cli.evaluate.bars import question_bar
+from birdbone.cli.compress.bars import part_bar, part_of
+from birdbone.cli.compress.sampling import Sample, windows_of
 from birdbone.cli.output import new_table
 from birdbone.compress.config import GrowthConfig, ProtectConfig
 from birdbone.compress.growth import build_dependency_graph
@@ -19,20 +18,10 @@ from birdbone.compress.growth.marking import find_plates, mark_plates
 from birdbone.compress.growth.plates import PlateLedger
 from birdbone.compress.growth.protection import CriticalPath
 from birdbone.core import write_atomically
-from birdbone.data import load_texts, token_windows
-from birdbone.models import LoadedModel, load_model
+from birdbone.models import load_model
 from birdbone.pipeline.report.plates_page import figure_words, kind_words, render_plates_page
 
 _NUM_ROWS = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """Text to see a model on."""
-
-    source: str
-    num_windows: int
-    window_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,31 +30,6 @@ class Found:
 
     ledger: PlateLedger
     paths: tuple[CriticalPath, ...]
-
-
-def text_of(source: str, num_windows: int, window_tokens: int) -> Sample:
-    """Return the sample that a person asked for."""
-    return Sample(source=source, num_windows=num_windows, window_tokens=window_tokens)
-
-
-def windows_of(loaded: LoadedModel, sample: Sample, *, heldout: int = 0) -> tuple[Tensor, Tensor | None]:
-    """Return windows of the calibration text, and of the held-out text if any are wanted.
-
-    Raises:
-        DataError: the text cannot be read, or is too short.
-    """
-
-    def encode(text: str) -> list[int]:
-        return list(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    corpus = load_texts(sample.source)
-    ids_NT = token_windows(corpus.calibration, encode, window=sample.window_tokens, count=sample.num_windows)
-    judged = (
-        torch.from_numpy(token_windows(corpus.heldout, encode, window=sample.window_tokens, count=heldout))
-        if heldout
-        else None
-    )
-    return torch.from_numpy(ids_NT), judged
 
 
 def find(model: str, sample: Sample, *, ablate: int, protect: Sequence[str], mark: float | None) -> Found:
@@ -78,14 +42,14 @@ def find(model: str, sample: Sample, *, ablate: int, protect: Sequence[str], mar
     windows_NT, _ = windows_of(loaded, sample)
     config = GrowthConfig(ablate_windows=ablate, protect=ProtectConfig(also=tuple(protect)))
     graph = build_dependency_graph(loaded.architecture)
-    with question_bar("growth plates") as tell:
+    with part_bar() as told:
         ledger, paths = find_plates(
             loaded.model,
             graph,
             windows_NT,
             config=config,
             name=loaded.name,
-            progress=tell if tell is not None else lambda _done, _total: None,
+            progress=part_of(told, "growth plates"),
         )
     return Found(ledger=ledger if mark is None else mark_plates(ledger, max_damage=mark), paths=paths)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from rich.table import Table
 
+from birdbone.cli.compress.bars import part_bar, part_of
 from birdbone.cli.errors import UsageError
 from birdbone.cli.output import new_table, talk
-from birdbone.cli.progress import open_screen
 from birdbone.compress.calibration import choose_windows
 from birdbone.compress.config import CalibrationChoiceConfig, QuantizeConfig
 from birdbone.compress.quantize import QuantizedModel, dequantized, quantize_model
@@ -125,7 +124,7 @@ def quantize(
     """
     before = use_threads(num_threads or choose_num_threads())
     try:
-        with _screen() as tell:
+        with part_bar() as tell:
             found, report = _quantize(load_model(model), plan, out=out, tell=tell)
     finally:
         use_threads(before)
@@ -204,8 +203,8 @@ def _measure(
 ) -> tuple[list[Measurement], dict[str, str]]:
     """Return perplexities, their paired ratio and the divergence, and why a figure is absent."""
     nll = {
-        "dense_perplexity": token_nll(dense, heldout_NT, batch_size=1, progress=_part(tell, "perplexity, dense")),
-        "perplexity": token_nll(candidate, heldout_NT, batch_size=1, progress=_part(tell, "perplexity")),
+        "dense_perplexity": token_nll(dense, heldout_NT, batch_size=1, progress=part_of(tell, "perplexity, dense")),
+        "perplexity": token_nll(candidate, heldout_NT, batch_size=1, progress=part_of(tell, "perplexity")),
     }
     figures = [
         perplexity_from_nll(each, generator=np.random.default_rng(_SEED)).measurement(artefact=artefact, name=name)
@@ -222,7 +221,7 @@ def _measure(
         model_logits(candidate),
         heldout_NT,
         generator=np.random.default_rng(_SEED),
-        progress=_part(tell, "divergence from dense"),
+        progress=part_of(tell, "divergence from dense"),
     )
     return [*figures, *apart.measurements(artefact=artefact)], absent
 
@@ -272,16 +271,3 @@ def _expected(quantized: QuantizedModel, *, artefact: str) -> Iterator[Measureme
             artefact=artefact,
             sample_size=calibration.num_measured,
         )
-
-
-def _part(tell: Tell, what: str) -> Callable[[int, int], None]:
-    return lambda done, total: tell(what, done, total)
-
-
-@contextmanager
-def _screen() -> Iterator[Tell]:
-    screen = open_screen(is_verbose=False)
-    try:
-        yield lambda what, done, total: screen.show("quantize", what, done, total)
-    finally:
-        screen.close()

@@ -156,12 +156,7 @@ def _find(spec: str) -> Candidate:
 
 
 def _score(loaded: LoadedModel, corpus: Corpus, order: Order, *, name: str, artefact: str) -> Found:
-    windows_NT = token_windows(
-        corpus.calibration,
-        lambda text: list(loaded.tokenizer(text, add_special_tokens=False)["input_ids"]),
-        window=order.window,
-        count=order.num_windows,
-    )
+    windows_NT = token_windows(corpus.calibration, loaded.encode, window=order.window, count=order.num_windows)
     kept: dict[str, SparseScores] = {}
     with part_bar() as told:
         linears = score_model(

@@ -35,9 +35,10 @@ def plates(
 ) -> None:
     """Find structures that may go, and what each would cost."""
     from birdbone.cli import output
-    from birdbone.cli.compress import plating
+    from birdbone.cli.compress import plating, sampling
 
-    found = plating.find(model, plating.text_of(text, windows, window), ablate=ablate, protect=protect or (), mark=mark)
+    sample = sampling.Sample(source=text, num_windows=windows, window=window)
+    found = plating.find(model, sample, ablate=ablate, protect=protect or (), mark=mark)
     if as_json:
         output.print_json(plating.as_json(found))
     else:
@@ -69,21 +70,20 @@ def shed(
     window: options.Window = 256,
     judged: Annotated[
         int,
-        typer.Option(min=0, metavar="N", help="Other windows that perplexity is measured on; 0 leaves it unmeasured."),
+        typer.Option(min=0, metavar="N", help="Other windows that the written folder is judged on; 0: it is not."),
     ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Take weights or structures out of a model. Says what that brought."""
     from birdbone.cli import output
-    from birdbone.cli.compress import cut_words, cutting
-    from birdbone.cli.compress.plating import text_of
+    from birdbone.cli.compress import cut_words, cutting, sampling
 
     wanted = cutting.wanted(pattern, share=share, structures=structure or (), multiple=multiple, protect=protect or ())
     told = cutting.shed(
         model,
         wanted,
-        text_of(text, windows, window),
+        sampling.Sample(source=text, num_windows=windows, window=window),
         out=out,
         refits=refit,
         num_judged=judged,

@@ -39,14 +39,14 @@ def tune(
 ) -> None:
     """Search what each cluster should shed. It is judged beside an even share on other text."""
     from birdbone.cli import output
-    from birdbone.cli.compress import tuning
+    from birdbone.cli.compress import sampling, tuning
 
     shares = tuning.shares_of(balance, low=low, high=high, by_hand=by_hand or ())
     asked = tuning.asked_for(
         target, shares, num_trials=trials, objective=objective, num_clusters=num_clusters, seed=seed
     )
-    sample = tuning.Sample(source=text, num_windows=windows, num_judged=judged, window=window)
-    found = tuning.search(model, asked, sample=sample, history=history, num_threads=threads)
+    sample = sampling.Sample(source=text, num_windows=windows, window=window)
+    found = tuning.search(model, asked, sample=sample, num_judged=judged, history=history, num_threads=threads)
     paths = tuning.write(out, found) if out is not None else ()
     if as_json:
         output.print_json(tuning.as_json(found))

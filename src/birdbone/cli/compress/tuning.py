@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
+from birdbone.cli.compress.bars import part_bar, part_of
+from birdbone.cli.compress.sampling import Sample
 from birdbone.cli.errors import UsageError
-from birdbone.cli.evaluate.bars import question_bar
 from birdbone.cli.evaluate.choices import one_of
 from birdbone.cli.output import new_table, talk
 from birdbone.compress.clusters import require_biophase
@@ -34,16 +35,6 @@ THRESHOLDS = "thresholds.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """Of what text how many windows are searched on, how many judged on, and tokens a window."""
-
-    source: str
-    num_windows: int
-    num_judged: int
-    window: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What is searched."""
 
@@ -60,6 +51,7 @@ class Found:
     model: str
     asked: Asked
     sample: Sample
+    num_judged: int
     result: Any
     decisions: tuple[Decision, ...]
     judged: tuple[Judged, ...]
@@ -114,7 +106,9 @@ def asked_for(
     )
 
 
-def search(model: str, asked: Asked, *, sample: Sample, history: Path | None, num_threads: int | None) -> Found:
+def search(
+    model: str, asked: Asked, *, sample: Sample, num_judged: int, history: Path | None, num_threads: int | None
+) -> Found:
     """Return the thresholds of the least loss, judged on other text.
 
     Raises:
@@ -130,8 +124,8 @@ def search(model: str, asked: Asked, *, sample: Sample, history: Path | None, nu
     before = use_threads(num_threads or choose_num_threads())
     try:
         loaded = load_model(model)
-        windows = _windows(loaded, sample)
-        with question_bar("clusters") as tell:
+        windows = _windows(loaded, sample, num_judged=num_judged)
+        with part_bar() as told:
             ground = survey_ground(
                 loaded.model,
                 loaded.architecture,
@@ -139,7 +133,7 @@ def search(model: str, asked: Asked, *, sample: Sample, history: Path | None, nu
                 class_V=classify_vocabulary(loaded.tokenizer, loaded.architecture.vocab_size),
                 config=asked.clusters,
                 seed=asked.tune.seed,
-                progress=tell or (lambda _done, _total: None),
+                progress=part_of(told, "clusters"),
             )
         basis = {
             "model": find_candidate(model, engine="torch", dtype="float32").artefact,
@@ -147,7 +141,7 @@ def search(model: str, asked: Asked, *, sample: Sample, history: Path | None, nu
             "windows": [windows_digest(part) for part in (windows.calibration_NT, windows.search_NT)],
         }
         talk(f"{loaded.name}: {asked.tune.num_trials} trials on {sample.num_windows} windows of {sample.window} tokens")
-        with question_bar("trials") as tell:
+        with part_bar() as told:
             result = tune_thresholds(
                 loss_of(loaded.model, ground, windows.search_NT),
                 asked.start,
@@ -155,9 +149,9 @@ def search(model: str, asked: Asked, *, sample: Sample, history: Path | None, nu
                 target=asked.target,
                 storage=open_history(history),
                 basis=basis,
-                progress=tell or (lambda _done, _total: None),
+                progress=part_of(told, "trials"),
             )
-        with question_bar("judging") as tell:
+        with part_bar() as told:
             judged = judge_thresholds(
                 loaded.model,
                 ground,
@@ -165,12 +159,20 @@ def search(model: str, asked: Asked, *, sample: Sample, history: Path | None, nu
                 {"by health, as set": asked.start, "by health, as searched": result.best},
                 target=asked.target,
                 seed=asked.tune.seed,
-                progress=tell or (lambda _done, _total: None),
+                progress=part_of(told, "judging"),
             )
     finally:
         use_threads(before)
     (decisions,) = decide(ground, result.best, target=asked.target)
-    return Found(model=loaded.name, asked=asked, sample=sample, result=result, decisions=decisions, judged=judged)
+    return Found(
+        model=loaded.name,
+        asked=asked,
+        sample=sample,
+        num_judged=num_judged,
+        result=result,
+        decisions=decisions,
+        judged=judged,
+    )
 
 
 def write(folder: Path, found: Found) -> tuple[Path, ...]:
@@ -188,7 +190,7 @@ def as_json(found: Found) -> dict[str, Any]:
         "target": asked.target,
         "settings": {name: part.model_dump(mode="json") for name, part in settings.items()},
         "settings_digest": digest_json({name: part.model_dump(mode="json") for name, part in settings.items()}),
-        "text": asdict(found.sample),
+        "text": asdict(found.sample) | {"num_judged": found.num_judged},
         "thresholds": [asdict(decision) for decision in found.decisions],
         "judged": [_judged_data(row) for row in found.judged],
         "trials": [{**asdict(trial), "settings": dict(trial.settings)} for trial in found.result.trials],
@@ -202,7 +204,7 @@ def as_json(found: Found) -> dict[str, Any]:
 def tables(found: Found) -> Iterator[Table]:
     """Yield the judging, what each setting matters, and the thresholds furthest from the target."""
     rows = [(row.name, f"{100 * row.shed:.2f} %", f"{row.perplexity:.3f}", _ratio_words(row)) for row in found.judged]
-    title = f"{found.model}: {found.sample.num_judged} judged windows of {found.sample.window} tokens, no healing"
+    title = f"{found.model}: {found.num_judged} judged windows of {found.sample.window} tokens, no healing"
     yield new_table(("thresholds", "shed", "perplexity", "over the even share [95 %]"), rows, title=title)
     influence = [
         (row.setting.replace("_", " "), f"{100 * row.share:.0f} %", f"[{100 * row.low:.0f}, {100 * row.high:.0f}]")
@@ -233,18 +235,18 @@ def verdict(found: Found) -> str:
     return f"No difference from the even share can be shown: {change}."
 
 
-def _windows(loaded: LoadedModel, sample: Sample) -> _Windows:
-    def encode(words: str) -> list[int]:
-        return list(loaded.tokenizer(words, add_special_tokens=False)["input_ids"])
-
+def _windows(loaded: LoadedModel, sample: Sample, *, num_judged: int) -> _Windows:
     corpus = load_texts(sample.source)
-    return _Windows(
-        calibration_NT=token_windows(
-            corpus.calibration, encode, window=sample.window, count=max(8, sample.num_windows)
-        ),
-        search_NT=token_windows(corpus.healing, encode, window=sample.window, count=sample.num_windows),
-        judged_NT=token_windows(corpus.heldout, encode, window=sample.window, count=sample.num_judged),
-    )
+    parts = {
+        "calibration": (corpus.calibration, max(8, sample.num_windows)),
+        "search": (corpus.healing, sample.num_windows),
+        "judged": (corpus.heldout, num_judged),
+    }
+    cut = {
+        name: token_windows(texts, loaded.encode, window=sample.window, count=count)
+        for name, (texts, count) in parts.items()
+    }
+    return _Windows(calibration_NT=cut["calibration"], search_NT=cut["search"], judged_NT=cut["judged"])
 
 
 def _ratio_words(row: Judged) -> str:

@@ -2,7 +2,6 @@
 
 from birdbone.compress.budget.allotment import allot_sparsity
 from birdbone.compress.budget.damage import damage_profile
-from birdbone.compress.budget.sensitivity import output_sensitivity
 from birdbone.compress.budget.spreading import spread_sparsity
 
-__all__ = ["allot_sparsity", "damage_profile", "output_sensitivity", "spread_sparsity"]
+__all__ = ["allot_sparsity", "damage_profile", "spread_sparsity"]

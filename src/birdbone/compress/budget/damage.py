@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from birdbone.compress.errors import SingularGramError
+from birdbone.compress.gram import damp, invert
 
 NUM_POINTS = 200
 
@@ -33,11 +33,7 @@ def damage_profile(
     Source: Hassibi & Stork 1992 (Optimal Brain Surgeon), eq. 5, with the Hessian of the loss as the product of K-FAC's
     factors, the output factor by its diagonal.
     """
-    ridge = damping * gram_DD.diagonal().mean()
-    lower_DD, failure = torch.linalg.cholesky_ex(gram_DD + ridge * torch.eye(len(gram_DD)))
-    if int(failure) != 0:
-        raise SingularGramError(f"The Gram matrix of {len(gram_DD)} inputs is not positive definite.", damping=damping)
-    free_D = torch.cholesky_inverse(lower_DD).diagonal()
+    free_D = invert(damp(gram_DD, damping), damping=damping).diagonal()
     saliency_FD = 0.5 * w_FD.float().square() / free_D * sensitivity_F[:, None]
     mean_D = saliency_FD.sort(dim=1).values.mean(dim=0)
     points_K = ((torch.arange(NUM_POINTS) + 0.5) / NUM_POINTS * len(mean_D)).long()

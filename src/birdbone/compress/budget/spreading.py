@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 
 from birdbone.compress.budget.allotment import allot_sparsity
 from birdbone.compress.budget.damage import damage_profile
-from birdbone.compress.budget.sensitivity import output_sensitivity
 from birdbone.compress.config import LossBudget, MaskConfig, NOfMPattern, UnstructuredPattern
+from birdbone.compress.output_sensitivity import output_sensitivity
 from birdbone.compress.statistics import collect_statistics
 from birdbone.models import Architecture
 

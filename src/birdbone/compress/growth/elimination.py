@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from birdbone.compress.errors import SingularGramError
+from birdbone.compress.gram import cholesky, damp, invert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,8 @@ def removal_order(
         SingularGramError: the damped matrix is not positive definite.
     Source: Kurtic et al. 2023 (ZipLM), arXiv:2302.04089, eq. 2-4. Differs: several units a step, costs as shares.
     """
-    w_FD, precision_DD = w_FD.detach().float().clone(), _precision(gram_DD, damping)
+    w_FD = w_FD.detach().float().clone()
+    precision_DD = invert(damp(gram_DD.double(), damping), damping=damping).float()
     power = float(((w_FD @ gram_DD.float()) * w_FD).sum().clamp_min(1e-30))
     alive_G = torch.ones(len(gram_DD) // unit_width, dtype=torch.bool)
     units: list[int] = []
@@ -94,11 +95,7 @@ def refit_columns(
     """
     gone_R = _others(kept_K, len(gram_DD))
     w_FD, gram_DD = w_FD.detach().double(), gram_DD.double()
-    ridge = damping * gram_DD.diagonal().mean()
-    small_KK = gram_DD[kept_K][:, kept_K] + ridge * torch.eye(len(kept_K), dtype=torch.float64)
-    factor_KK, info = torch.linalg.cholesky_ex(small_KK)
-    if int(info) != 0:
-        raise SingularGramError("The inputs that stay are linearly dependent even with damping.")
+    factor_KK = cholesky(damp(gram_DD, damping)[kept_K][:, kept_K], damping=damping)
     taken_FK = w_FD[:, gone_R] @ gram_DD[gone_R][:, kept_K]
     return (w_FD[:, kept_K] + torch.cholesky_solve(taken_FK.T, factor_KK).T).float()
 
@@ -111,15 +108,6 @@ def bias_correction(
     Source: An et al. 2023 (FLAP), arXiv:2312.11983, eq. 6. Differs: after a refit, whose own mean is taken off.
     """
     return (w_FD.double() @ mean_D.double() - v_FK.double() @ mean_D.double()[kept_K]).float()
-
-
-def _precision(gram_DD: Tensor, damping: float) -> Tensor:
-    gram_DD = gram_DD.double()
-    ridge = damping * gram_DD.diagonal().mean()
-    factor_DD, info = torch.linalg.cholesky_ex(gram_DD + ridge * torch.eye(len(gram_DD), dtype=torch.float64))
-    if int(info) != 0:
-        raise SingularGramError("The inputs of a linear are linearly dependent even with damping.")
-    return torch.cholesky_inverse(factor_DD).float()
 
 
 def _unit_costs(w_FD: Tensor, precision_DD: Tensor, unit_width: int) -> Tensor:

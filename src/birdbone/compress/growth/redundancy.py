@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from birdbone.compress.errors import SingularGramError
+from birdbone.compress.gram import damp, invert
 
 
 def linear_cka(x_TD: Float[Tensor, "T D"], y_TE: Float[Tensor, "T E"]) -> float:
@@ -65,10 +65,7 @@ def unit_reconstruction_errors(
     """
     power_D = gram_DD.diagonal().double()
     ridge = damping * power_D.mean()
-    factor_DD, info = torch.linalg.cholesky_ex(gram_DD.double() + ridge * torch.eye(len(gram_DD), dtype=torch.float64))
-    if int(info) != 0 or not float(ridge) > 0:
-        raise SingularGramError("The inputs of a block are linearly dependent even with damping.")
-    precision_DD = torch.cholesky_inverse(factor_DD)
+    precision_DD = invert(damp(gram_DD.double(), damping), damping=damping)
     own_GWW = precision_DD.reshape(len(power_D) // unit_width, unit_width, -1, unit_width)
     own_GWW = own_GWW.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
     left_G: Tensor = torch.linalg.inv(own_GWW).diagonal(dim1=1, dim2=2).sum(dim=1)

@@ -10,7 +10,7 @@ from birdbone.compress.importance.hessian import hessian_scores
 from birdbone.compress.importance.magnitude import magnitude_scores
 from birdbone.compress.importance.pruner_zero import pruner_zero_scores
 from birdbone.compress.importance.ria import ria_scores
-from birdbone.compress.importance.score import needs_gradients, score_linear
+from birdbone.compress.importance.score import needs_gradients, readable_without_gradients, score_linear
 from birdbone.compress.importance.wanda import wanda_scores
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "magnitude_scores",
     "needs_gradients",
     "pruner_zero_scores",
+    "readable_without_gradients",
     "ria_scores",
     "score_linear",
     "wanda_scores",

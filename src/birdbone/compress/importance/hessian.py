@@ -5,11 +5,10 @@ Shapes: F out_features, D in_features.
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from birdbone.compress.errors import SingularGramError
+from birdbone.compress.gram import damp, invert
 
 
 def hessian_scores(
@@ -30,14 +29,5 @@ def hessian_scores(
     Source: Hassibi and Stork 1992, "Second order derivatives for network pruning"; Frantar and Alistarh 2023,
     arXiv:2301.00774, eq. 3, ε. Symbols: H = gram, up to a factor that is the same for all weights of the linear.
     """
-    inverse_DD = _damped_inverse(gram_DD, damping=damping)
+    inverse_DD = invert(damp(gram_DD, damping, silent_ridge=1.0), damping=damping)
     return w_FD.square() / inverse_DD.diagonal()
-
-
-def _damped_inverse(gram_DD: Tensor, *, damping: float) -> Tensor:
-    diagonal_D = gram_DD.diagonal()
-    ridge_D = torch.where(diagonal_D == 0, 1.0, damping * diagonal_D.mean())
-    lower_DD, failure = torch.linalg.cholesky_ex(gram_DD + torch.diag(ridge_D))
-    if int(failure) != 0:
-        raise SingularGramError(f"The Gram matrix of {len(gram_DD)} inputs is not positive definite.", damping=damping)
-    return torch.cholesky_inverse(lower_DD)

@@ -34,6 +34,11 @@ def needs_gradients(config: ImportanceConfig) -> bool:
     return isinstance(config, GradientConfig | FisherConfig | PrunerZeroConfig)
 
 
+def readable_without_gradients(config: ImportanceConfig) -> ImportanceConfig:
+    """Return the metric, or Wanda's where it reads gradients and none are there yet."""
+    return WandaConfig() if needs_gradients(config) else config
+
+
 def score_linear(
     w_FD: Float[Tensor, "F D"],
     statistics: InputStatistics,

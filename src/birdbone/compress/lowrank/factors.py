@@ -16,10 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from birdbone.compress.config import FactorConfig
-from birdbone.compress.errors import RankError, SingularGramError
+from birdbone.compress.errors import RankError
+from birdbone.compress.gram import cholesky, damp
 from birdbone.compress.lowrank.nonnegative import split_signs
 from birdbone.compress.lowrank.ranks import choose_rank
-from birdbone.compress.quantize.feedback import damp
 
 _FLOOR = 1e-12
 
@@ -134,9 +134,7 @@ def weighted_svd(
 
 
 def _whitened(w_FD: Tensor, gram_DD: Tensor, *, damping: float) -> WeightedSvd:
-    lower_DD, failure = torch.linalg.cholesky_ex(damp(gram_DD, damping))
-    if int(failure) != 0:
-        raise SingularGramError(f"The Gram matrix of {len(gram_DD)} inputs is not positive definite.", damping=damping)
+    lower_DD = cholesky(damp(gram_DD.double(), damping, silent_ridge=1.0), damping=damping)
     seen = _svd((w_FD.double() @ lower_DD).float())
     right_RD = torch.linalg.solve_triangular(lower_DD, seen.right_RD.double(), upper=False, left=False)
     return WeightedSvd(left_FR=seen.left_FR, values_R=seen.values_R, right_RD=right_RD.float())

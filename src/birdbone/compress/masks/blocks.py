@@ -22,11 +22,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from birdbone.compress.config import BlockPattern, MaskConfig, NOfMPattern, ZeroPattern
-from birdbone.compress.errors import (
-    NoCalibrationDataError,
-    NonFiniteStatisticsError,
-    SilentInputError,
-)
+from birdbone.compress.errors import NoCalibrationDataError
+from birdbone.compress.gram import damp, require_alive
 from birdbone.compress.importance import wanda_scores
 from birdbone.compress.masks.patterns import projection
 from birdbone.compress.refit import Project, choose_survivors, prepare_gram, refit_survivors
@@ -46,11 +43,16 @@ class PrunedLinear:
     """What became of one linear."""
 
     path: str
-    sparsity: float
-    """Share of its weights that is zero."""
+    num_zeros: int
+    num_weights: int
     output_error: float
     """Squared error of its outputs on the calibration inputs, as a share of the outputs' power; against the
     linear as it was."""
+
+    @property
+    def sparsity(self) -> float:
+        """Share of its weights that is zero."""
+        return self.num_zeros / self.num_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +60,11 @@ class PruneReport:
     """What became of a model, linear by linear in the order in which they run."""
 
     linears: tuple[PrunedLinear, ...]
-    sparsity: float
-    """Share of all linears' weights that is zero."""
+
+    @property
+    def sparsity(self) -> float:
+        """Share of all linears' weights that is zero."""
+        return sum(each.num_zeros for each in self.linears) / sum(each.num_weights for each in self.linears)
 
 
 @torch.no_grad()
@@ -100,7 +105,6 @@ def prune_blocks(
     captured = [capture_block_inputs(model, architecture, batch) for batch in batches]
     context, hidden = captured[0][1], [hidden_BTD for hidden_BTD, _ in captured]
     linears: list[PrunedLinear] = []
-    num_zeros, num_weights = 0, 0
     for index in range(architecture.num_layers):
         layer = architecture.layers[index]
         with enter(index):
@@ -110,11 +114,8 @@ def prune_blocks(
                     model, group, grams.pop(group.linears[0]), config, sparsities, solve or solve_group
                 )
             hidden = [run_block(model, architecture, index, hidden_BTD=batch, context=context) for batch in hidden]
-            pruned = [model.get_parameter(f"{slot.path}.weight") for slot in layer.linears]
-            num_zeros += sum(int((weight_FD == 0).sum()) for weight_FD in pruned)
-            num_weights += sum(weight_FD.numel() for weight_FD in pruned)
         progress(index + 1, architecture.num_layers)
-    return PruneReport(linears=tuple(linears), sparsity=num_zeros / num_weights)
+    return PruneReport(linears=tuple(linears))
 
 
 def _require_pattern_fits(architecture: Architecture, pattern: ZeroPattern) -> None:
@@ -149,16 +150,6 @@ def _take_grams(
         mirror_lower(gram_DD)
         gram_DD /= num_tokens
     return grams
-
-
-def _damp(gram_DD: Tensor, path: str, damping: float) -> None:
-    """Add a share of its mean diagonal to a Gram matrix, in place. Raises what `prune_blocks` says of inputs."""
-    power_D = gram_DD.diagonal()
-    if not bool(power_D.isfinite().all()):
-        raise NonFiniteStatisticsError(f"The inputs of {path} are not finite on the calibration text.", layer=path)
-    if float(power_D.max()) <= 0.0:
-        raise SilentInputError(f"The inputs of {path} are zero on all calibration text.", layer=path)
-    power_D += damping * power_D.mean()
 
 
 def solve_group(
@@ -203,13 +194,15 @@ def _prune_group(
     solve: Solve,
 ) -> Iterator[PrunedLinear]:
     """Prune the linears of a group in place."""
-    _damp(gram_DD, group.linears[0], config.refit.damping)
+    require_alive(gram_DD, group.linears[0])
+    gram_DD = damp(gram_DD, config.refit.damping)
     weights = {path: model.get_parameter(f"{path}.weight") for path in group.linears}
     projects = {path: projection(config.pattern, share=sparsities.get(path, 0.0)) for path in group.linears}
     for path, solved_FD in solve(weights, gram_DD, projects, config).items():
         error = _error_share(weights[path], solved_FD, gram_DD)
         weights[path].copy_(solved_FD)
-        yield PrunedLinear(path=path, sparsity=float((solved_FD == 0).float().mean()), output_error=error)
+        num_zeros = int((solved_FD == 0).sum())
+        yield PrunedLinear(path=path, num_zeros=num_zeros, num_weights=solved_FD.numel(), output_error=error)
 
 
 def _error_share(w_FD: Tensor, v_FD: Tensor, gram_DD: Tensor) -> float:

@@ -12,7 +12,6 @@ from birdbone.compress.quantize.output_error import output_error, relative_outpu
 from birdbone.compress.quantize.sensitivity import (
     Calibration,
     calibrate,
-    collect_output_sensitivity,
     estimate_damage,
     measure_damage,
 )
@@ -30,7 +29,6 @@ __all__ = [
     "allocate",
     "calibrate",
     "choose_types",
-    "collect_output_sensitivity",
     "dequantized",
     "descend",
     "estimate_damage",

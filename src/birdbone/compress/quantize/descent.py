@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from birdbone.compress.quantize.feedback import damp
+from birdbone.compress.gram import damp
 from birdbone.compress.quantize.grids import ColumnRounder, Grid
 from birdbone.models.gguf import BLOCK_SIZE, QuantizedTensor
 
@@ -47,7 +47,7 @@ def descend(
     Source: coordinate descent on codes as in Behdin et al. 2023 (QuantEase), arXiv:2309.01885, eq. 7. Symbols: Σ = H.
     Differs: the scales, which that work holds, are solved for before each sweep; fp16 scales.
     """
-    w_FD, gram_DD = w_FD.float(), damp(gram_DD, damping).float()
+    w_FD, gram_DD = w_FD.float(), damp(gram_DD.double(), damping, silent_ridge=1.0).float()
     for _ in range(num_sweeps):
         tensor = refit_scales(tensor, w_FD, gram_DD)
         tensor = _sweep_codes(tensor, w_FD, gram_DD, mask_FD)

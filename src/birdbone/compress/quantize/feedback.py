@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from birdbone.compress.errors import SingularGramError
+from birdbone.compress.gram import cholesky, damp, invert
 from birdbone.compress.quantize.grids import ColumnRounder, Grid, candidate_grids, fit_grid, stack_grids
 from birdbone.models.gguf import BLOCK_SIZE, GgufType, QuantizedTensor
 
@@ -153,20 +153,7 @@ def _join(blocks: list[QuantizedTensor]) -> QuantizedTensor:
 
 def _inverse_factor(gram_DD: Tensor, *, damping: float) -> _Factor:
     """Return the factor of the inverse of the damped Gram matrix."""
-    damped_DD = damp(gram_DD, damping)
-    lower_DD, failure = torch.linalg.cholesky_ex(damped_DD)
-    upper_DD, failure_of_inverse = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower_DD), upper=True)
-    if int(failure) != 0 or int(failure_of_inverse) != 0:
-        raise SingularGramError(f"The Gram matrix of {len(gram_DD)} inputs is not positive definite.", damping=damping)
+    inverse_DD = invert(damp(gram_DD.double(), damping, silent_ridge=1.0), damping=damping)
+    upper_DD = cholesky(inverse_DD, damping=damping).T.contiguous()
     diagonal_D = upper_DD.diagonal()
     return _Factor(upper_DD=(upper_DD / diagonal_D[:, None]).float(), pivot_D=diagonal_D.square().float())
-
-
-def damp(gram_DD: Float[Tensor, "D D"], damping: float) -> Float[Tensor, "D D"]:
-    """Return the Gram matrix in double precision with a share of the mean of its diagonal added to each input.
-
-    An input that was never active (zero on the diagonal) gets 1 there, so that its weights are rounded plainly.
-    """
-    gram_DD = gram_DD.double()
-    diagonal_D = gram_DD.diagonal()
-    return gram_DD + torch.diag(torch.where(diagonal_D == 0, 1.0, damping * diagonal_D.mean()))

@@ -15,13 +15,13 @@ from transformers import PreTrainedModel
 
 from birdbone.compress.config import AllocationConfig, QuantizeFormat, RoundingConfig, StoredType
 from birdbone.compress.errors import BlockWidthError
+from birdbone.compress.output_sensitivity import output_sensitivity
 from birdbone.compress.quantize.allocation import Allocation, TypeOption, allocate
 from birdbone.compress.quantize.descent import row_errors
 from birdbone.compress.quantize.linear import quantize_linear
 from birdbone.compress.quantize.sensitivity import (
     Calibration,
     calibrate,
-    collect_output_sensitivity,
     measure_damage,
     spread_evenly,
 )
@@ -76,8 +76,12 @@ def choose_types(
     allocate(unknown, max_bytes=max_bytes)  # a target that cannot be met is refused before minutes are spent on it
     generator = torch.Generator().manual_seed(config.seed)
     windows_NT = windows_NT[: config.num_windows]
-    sensitivity = collect_output_sensitivity(
-        model, architecture, windows_NT, generator=generator, progress=_part(tell, "sensitivity of outputs")
+    sensitivity = output_sensitivity(
+        model,
+        architecture.linear_paths,
+        windows_NT,
+        generator=generator,
+        progress=_part(tell, "sensitivity of outputs"),
     )
     estimates = dict(_estimate_all(model, slots, allowed, statistics, sensitivity, tell))
     calibration = _measure_some(

@@ -23,47 +23,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.stats import rankdata  # type: ignore[import-untyped]
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from birdbone.compress.errors import NoCalibrationDataError
 from birdbone.models import Architecture, capture_block_inputs, finish_blocks, run_block
 
 Progress = Callable[[int, int], None]
-
-
-def collect_output_sensitivity(
-    model: PreTrainedModel,
-    architecture: Architecture,
-    windows_NT: Int[Tensor, "N T"],
-    *,
-    generator: torch.Generator,
-    progress: Progress = lambda _done, _total: None,
-) -> dict[str, Float[Tensor, " F"]]:
-    """Return E[g²] of each linear's outputs, by its path, in squared nats over squared units of the output.
-
-    Args:
-        windows_NT: calibration tokens; the model runs forward and backward on one window at a time. Not changed.
-        generator: draws the tokens whose likelihood is differentiated.
-        progress: called with windows done and windows in all.
-
-    Raises:
-        NoCalibrationDataError: no windows.
-    Source: the diagonal, by output, of the Kronecker-factored Fisher of Martens and Grosse 2015, arXiv:1503.05671,
-    sec. 3; the tokens are the model's own, as in its sec. 5.
-    """
-    if windows_NT.numel() == 0:
-        raise NoCalibrationDataError("There are no windows to take the sensitivity of outputs on.")
-    sums: dict[str, Tensor] = {}
-    with _gradients_of_outputs(model, architecture, sums):
-        for number, window_T in enumerate(windows_NT, start=1):
-            logits_TV = model(input_ids=window_T[None], use_cache=False).logits[0].float()
-            drawn_T = torch.multinomial(logits_TV.detach().softmax(-1), 1, generator=generator)[:, 0]
-            functional.cross_entropy(logits_TV, drawn_T, reduction="sum").backward()  # type: ignore[no-untyped-call]
-            progress(number, len(windows_NT))
-    return {path: total_F / windows_NT.numel() for path, total_F in sums.items()}
 
 
 def estimate_damage(
@@ -157,39 +122,6 @@ def _rank_agreement(estimated: Mapping[str, float], measured: Mapping[str, float
     pairs = np.array([(estimated[name], found) for name, found in measured.items()])
     agreement = float(np.corrcoef(rankdata(pairs, axis=0), rowvar=False)[0, 1])
     return agreement if math.isfinite(agreement) else None
-
-
-@contextmanager
-def _gradients_of_outputs(
-    model: PreTrainedModel, architecture: Architecture, sums: dict[str, Tensor]
-) -> Iterator[None]:
-    """Add up each linear's squared output gradients while no weight gathers any; all is as it was afterwards."""
-    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    handles = [_watch(model, path, sums) for path in architecture.linear_paths]
-    embedding = model.get_submodule(architecture.embedding)
-    # The graph has to begin somewhere once weights are no leaves of it.
-    handles.append(embedding.register_forward_hook(lambda _module, _inputs, output: output.requires_grad_()))
-    try:
-        for parameter, _ in wanted:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        for parameter, requires_grad in wanted:
-            parameter.requires_grad_(requires_grad)
-
-
-def _watch(model: PreTrainedModel, path: str, sums: dict[str, Tensor]) -> RemovableHandle:
-    def add(gradient: Tensor) -> None:
-        power_F = gradient.float().square().reshape(-1, gradient.shape[-1]).sum(dim=0)
-        sums[path] = sums[path] + power_F if path in sums else power_F
-
-    def watch_gradient(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        output.register_hook(add)  # type: ignore[no-untyped-call]
-
-    linear: nn.Module = model.get_submodule(path)
-    return linear.register_forward_hook(watch_gradient)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from birdbone.compress.errors import SingularGramError
+from birdbone.compress.gram import invert
 
 Project = Callable[[Float[Tensor, "F D"]], Bool[Tensor, "F D"]]
 """Gives the mask of a pattern that keeps the largest of the scores that it is given, all of them >= 0."""
@@ -49,10 +49,7 @@ def prepare_gram(gram_DD: Float[Tensor, "D D"], *, penalty: float = 0.5) -> Scal
     scale_D = gram_DD.diagonal().clamp_min(1e-30).sqrt()
     scaled_DD = gram_DD / scale_D / scale_D[:, None]
     scaled_DD.diagonal().add_(penalty)
-    lower_DD, failure = torch.linalg.cholesky_ex(scaled_DD)
-    if int(failure) != 0:
-        raise SingularGramError(f"The Gram matrix of {len(gram_DD)} inputs is not positive definite.", damping=penalty)
-    return ScaledGram(scale_D=scale_D, inverse_DD=torch.cholesky_inverse(lower_DD), penalty=penalty)
+    return ScaledGram(scale_D=scale_D, inverse_DD=invert(scaled_DD, damping=penalty), penalty=penalty)
 
 
 def choose_survivors(

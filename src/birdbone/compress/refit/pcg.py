@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from birdbone.compress.gram import damp
+
 
 def refit_survivors(
     w_FD: Float[Tensor, "F D"],
@@ -31,7 +33,7 @@ def refit_survivors(
         start_FD: where to start (off-mask values are dropped); default `w_FD`.
     Source: Meng et al. 2024 (ALPS), arXiv:2406.07831, sec. 3.2, the PCG step on a fixed support.
     """
-    gram_DD = gram_DD + torch.diag((damping * gram_DD.diagonal().mean()).expand(len(gram_DD)))
+    gram_DD = damp(gram_DD, damping)
     v_FD = torch.where(mask_FD, w_FD if start_FD is None else start_FD, 0.0)
     inverse_D = 1.0 / gram_DD.diagonal().clamp_min(1e-12)
     residual_FD = ((w_FD - v_FD) @ gram_DD) * mask_FD

@@ -141,11 +141,7 @@ def _open_logits(candidate: Candidate, extent: Extent, num_threads: int) -> Iter
     try:
         loaded = load_model(candidate.spec, dtype=getattr(torch, candidate.dtype))
 
-        def encode(text: str) -> list[int]:
-            ids: list[int] = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
-            return ids
-
-        yield model_logits(loaded.model), encode
+        yield model_logits(loaded.model), loaded.encode
     finally:
         use_threads(before)
 

@@ -91,13 +91,8 @@ def cut_windows(data: DataConfig, loaded: LoadedModel) -> tuple[dict[str, NDArra
         "healing": data.num_healing_windows,
         "heldout": data.num_heldout_windows,
     }
-
-    def encode(text: str) -> list[int]:
-        ids: list[int] = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
     windows = {
-        split: token_windows(getattr(corpus, split), encode, window=data.window, count=count)
+        split: token_windows(getattr(corpus, split), loaded.encode, window=data.window, count=count)
         for split, count in counts.items()
     }
     return windows, corpus.digest

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from birdbone.compress.clusters.extra import require_biophase
 from birdbone.compress.clusters.token_classes import classify_vocabulary
-from birdbone.compress.config import ClusterConfig, ThresholdConfig, WandaConfig
-from birdbone.compress.importance import needs_gradients
+from birdbone.compress.config import ClusterConfig, ThresholdConfig
+from birdbone.compress.importance import readable_without_gradients
 from birdbone.compress.statistics import InputStatistics
 from birdbone.compress.thresholds.ground import decide, fractions_of
 from birdbone.compress.thresholds.shares import Fractions
@@ -50,7 +50,7 @@ def cluster_shares(
             seed=context.recipe.seed,
             statistics=statistics,
             masks=masks,
-            importance=WandaConfig() if needs_gradients(settings.importance) else settings.importance,
+            importance=readable_without_gradients(settings.importance),
             progress=context.progress("clusters"),
         )
     return fractions_of(ground, decide(ground, ThresholdConfig(), target=settings.shed.fraction))

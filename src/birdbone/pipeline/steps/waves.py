@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdbone.compress import judge_wave
-from birdbone.compress.config import WandaConfig
-from birdbone.compress.importance import needs_gradients
+from birdbone.compress.importance import readable_without_gradients
 from birdbone.compress.shedding import sparsity
 from birdbone.compress.waves import Masks, draw_windows, full_masks, heal_wave, regrow_wave, shed_wave
 from birdbone.core import Measurement
@@ -64,7 +63,7 @@ def run(context: StepContext, settings: WavesStep) -> StepResult:
     masks = _newest_masks(context, state)
     windows_NT = _healing_windows(context, planned)
     # A forecast is made before the gradients are there, so it looks at activations for metrics that read gradients.
-    importance = WandaConfig() if needs_gradients(settings.importance) else settings.importance
+    importance = readable_without_gradients(settings.importance)
     has_evidence = settings.damage.num_windows > 0
     foresight = Foresight(state=state, statistics=statistics, importance=importance) if has_evidence else None
 
