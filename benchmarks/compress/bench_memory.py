@@ -100,19 +100,19 @@ def _prune(settings: argparse.Namespace) -> dict[str, int]:
     )
     before = _status("VmRSS")
     if settings.child == "streamed":
-        with open_streamed(settings.folder / "dense", settings.folder / "streamed") as streamed:
-            architecture = streamed.architecture
-            shares = dict.fromkeys(architecture.linear_paths, 0.5)
-            prune_blocks(
-                streamed.model,
-                architecture,
-                windows_NT,
-                _CONFIG,
-                sparsities=shares,
-                batch_size=settings.batch_size,
-                enter=streamed.layer,
-            )
-            streamed.finish()
+        streamed = open_streamed(settings.folder / "dense", settings.folder / "streamed")
+        architecture = streamed.architecture
+        shares = dict.fromkeys(architecture.linear_paths, 0.5)
+        prune_blocks(
+            streamed.model,
+            architecture,
+            windows_NT,
+            _CONFIG,
+            sparsities=shares,
+            batch_size=settings.batch_size,
+            enter=streamed.layer,
+        )
+        streamed.finish()
     else:
         loaded = load_model(str(settings.folder / "dense"))
         architecture = loaded.architecture

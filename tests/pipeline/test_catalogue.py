@@ -13,7 +13,7 @@ from birdbone.core import Strict
 from birdbone.pipeline.catalogue import CATALOGUE, find_kind, load_step, settings_types
 from birdbone.pipeline.context import StepResult
 from birdbone.pipeline.errors import UnknownStepError
-from birdbone.pipeline.recipe import StepSettings, WavesStep
+from birdbone.pipeline.recipe import ShedStep, StepSettings, WavesStep
 
 KINDS = [get_args(cls.model_fields["kind"].annotation)[0] for cls in get_args(get_args(StepSettings)[0])]
 
@@ -24,7 +24,7 @@ def wave(verdict: str) -> StepResult:
 
 def test_the_catalogue_has_the_kinds_of_the_recipe_in_its_order() -> None:
     assert list(CATALOGUE) == KINDS
-    assert len(KINDS) == 8
+    assert len(KINDS) == 9
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -46,11 +46,11 @@ def test_each_step_module_belongs_to_a_kind_or_serves_those_that_do() -> None:
 
 
 def test_an_unknown_kind_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UnknownStepError, match="seed, log_activations, waves"):
+    with pytest.raises(UnknownStepError, match="seed, shed, log_activations, waves"):
         find_kind("sow")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "waves"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("shed", "waves")])
 def test_a_step_is_done_once(kind: str) -> None:
     has_next = find_kind(kind).has_next_round
     assert has_next(None, [])
@@ -64,3 +64,11 @@ def test_a_step_is_done_once(kind: str) -> None:
 def test_waves_go_on_until_they_are_undone_or_enough(verdicts: list[str], is_due: bool) -> None:
     settings = WavesStep(kind="waves", max_waves=3)
     assert find_kind("waves").has_next_round(settings, [wave(verdict) for verdict in verdicts]) is is_due
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "is_due"), [([], True), (["good"], True), (["undone"], False), (["good", "good"], False)]
+)
+def test_cuts_go_on_until_one_is_undone_or_all_are_made(verdicts: list[str], is_due: bool) -> None:
+    settings = ShedStep.model_validate({"kind": "shed", "schedule": {"num_waves": 2}})
+    assert find_kind("shed").has_next_round(settings, [wave(verdict) for verdict in verdicts]) is is_due

@@ -60,7 +60,7 @@ def test_no_key_stands_twice() -> None:
 
 
 def test_a_whole_run_cites_its_methods() -> None:
-    pruning = {"2306.11695", "2406.07831", "2208.11580"}
+    pruning = {"2306.11695", "2406.07831", "2208.11580", "2302.04089"}
     assert keys() == {"birdbone", "2502.02737", *pruning, "2210.17323", "llamacpp"}
 
 
@@ -68,7 +68,7 @@ def test_a_whole_run_cites_its_methods() -> None:
     ("overrides", "added", "removed"),
     [
         (("waves.importance.kind=magnitude",), {"1506.02626"}, {"2306.11695"}),
-        (("waves.heal.num_steps=0",), set(), {"2208.11580"}),
+        (("waves.heal.num_steps=0", "shed.heal.num_steps=0"), set(), {"2208.11580"}),
         (("quantize.rounding.kind=feedback",), {"2210.17323"}, set()),
         (("model=my-model",), set(), {"2502.02737"}),
     ],

@@ -74,7 +74,7 @@ def _why_not(a: RunView, b: RunView, row_a: ResultRow, row_b: ResultRow) -> str:
 def _difference(figure: ComparedFigure) -> str:
     if figure.difference is None or figure.a is None:
         return figure.why_not
-    if figure.name in ("sparsity", "stored_zeros"):
+    if figure.name in ("share_gone", "sparsity", "stored_zeros"):
         return f"{100 * figure.difference:+.2f} points"
     scale = 1e6 if figure.a.unit in ("byte", "byte/token") else 1.0
     share = "" if not figure.a.value else f" ({100 * figure.difference / figure.a.value:+.1f} %)"

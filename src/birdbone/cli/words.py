@@ -11,7 +11,7 @@ from birdbone.core.outbox import Event
 
 NOT_MEASURED = "not measured"
 
-_PERCENT = frozenset({"sparsity", "stored_zeros"})
+_PERCENT = frozenset({"share_gone", "sparsity", "stored_zeros"})
 _RATIOS = frozenset({"perplexity_ratio", "engine_ratio"})  # a difference of a thousandth matters
 _UNITS = {"byte": (1e6, "MB"), "byte/token": (1e6, "MB/token"), "token/s": (1.0, "tokens/s")}
 
@@ -101,6 +101,8 @@ def _outcome(payload: dict[str, Any]) -> str:
         parts.append(f"perplexity {number(perplexity)}" + (f" ({rise(ratio)})" if ratio else ""))
     if (sparsity := figures.get("sparsity")) is not None:
         parts.append(f"sparsity {100 * sparsity:.1f} %")
+    if (gone := figures.get("share_gone")) is not None:
+        parts.append(f"{100 * gone:.1f} % of the decoder gone")
     if word := verdict(notes):
         parts.append(word)
     if "retry" in notes:

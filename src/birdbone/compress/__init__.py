@@ -9,8 +9,9 @@ What needs torch is imported from its own module (`birdbone.compress.waves`, `bi
 that a recipe is checked without it.
 """
 
-from birdbone.compress.config import LowRankConfig, QuantizeConfig, WavesConfig
+from birdbone.compress.config import LowRankConfig, QuantizeConfig, ShedStructuresConfig, WavesConfig
 from birdbone.compress.errors import CompressError
+from birdbone.compress.schedule import cut_shares
 from birdbone.compress.stop_loss import WaveDecision, WaveVerdict, judge_wave
 from birdbone.compress.wave_control import WaveOutcome, WavePlan, find_emergency, next_wave
 
@@ -18,11 +19,13 @@ __all__ = [
     "CompressError",
     "LowRankConfig",
     "QuantizeConfig",
+    "ShedStructuresConfig",
     "WaveDecision",
     "WaveOutcome",
     "WavePlan",
     "WaveVerdict",
     "WavesConfig",
+    "cut_shares",
     "find_emergency",
     "judge_wave",
     "next_wave",

@@ -2,8 +2,8 @@
 
 Theory of operation. The wheel that runs llama.cpp exports `ggml_quantize_chunk`, which takes rows of floats and an
 importance of each column. It is no promised interface, so it is tried before its first use: Q4_0 must come out as our
-own encoder makes it, bit for bit, and each type must have the block size that `gguf` names and decode there to what was
-put in. What fails, or a machine without the wheel, falls to `gguf.kquants`, which knows four types.
+own encoder makes it, bit for bit, and a type that is asked for must have the block size that `gguf` names and decode
+there to what was put in. What fails, or a machine without the wheel, falls to `gguf.kquants`, which knows four types.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def type_for_width(kind: GgufType, width: int) -> GgufType:
 
 def encoder_of(kind: GgufType) -> Encoder | None:
     """Return what encodes a K or IQ type on this machine, or None if nothing does."""
-    if kind in _tested_kinds():
+    if _is_encoded_by_ggml(kind):
         return "ggml"
     return "torch" if kind.name in PURE_KINDS else None
 
@@ -153,22 +153,30 @@ def _pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
 
 
 @cache
-def _tested_kinds() -> frozenset[GgufType]:
-    """Return the types that the library of this process encodes rightly; none without the wheel."""
+def _is_encoded_by_ggml(kind: GgufType) -> bool:
+    """Return whether the library of this process encodes a type rightly; ggml prepares some types for seconds."""
+    library = _tested_library()
+    return library is not None and kind in _ERROR_BOUNDS and _is_sound(library, kind, _sample())
+
+
+@cache
+def _tested_library() -> Library | None:
+    """Return the library if its encoder is the one we know; None without the wheel."""
     try:
         library = load_library()
     except EngineError:
-        return frozenset()
+        return None
     pointer, long = ctypes.c_void_p, ctypes.c_int64
     arguments = [ctypes.c_int, pointer, pointer, long, long, long, pointer]
     if not library.declare("ggml_quantize_chunk", ctypes.c_size_t, arguments):
-        return frozenset()
+        return None
     if not library.declare("ggml_row_size", ctypes.c_size_t, [ctypes.c_int, long]):
-        return frozenset()
-    sample_FD = np.random.default_rng(0).standard_normal((4, 512)).astype(np.float32)
-    if not _is_our_q4_0(library, sample_FD):
-        return frozenset()
-    return frozenset(kind for kind in _ERROR_BOUNDS if _is_sound(library, kind, sample_FD))
+        return None
+    return library if _is_our_q4_0(library, _sample()) else None
+
+
+def _sample() -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal((4, 512)).astype(np.float32)
 
 
 def _is_our_q4_0(library: Library, sample_FD: NDArray[np.float32]) -> bool:

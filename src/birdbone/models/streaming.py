@@ -11,14 +11,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
@@ -28,6 +26,7 @@ from birdbone.core.files import raise_if_disk_full
 from birdbone.models.architecture import Architecture
 from birdbone.models.errors import CorruptCheckpointError, NonFiniteWeightError
 from birdbone.models.inspection import describe_architecture
+from birdbone.models.tensor_reading import StoredTensor, find_tensors
 
 _INDEX, _ONE_FILE = "model.safetensors.index.json", "model.safetensors"
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf", _INDEX)
@@ -40,8 +39,8 @@ class StreamedModel:
     model: PreTrainedModel
     architecture: Architecture
     out: Path
-    _readers: Mapping[str, Any]
-    """An open file by the name of each tensor in it."""
+    _stored: Mapping[str, StoredTensor]
+    """Where each tensor of the checkpoint lies."""
     _written: dict[str, str] = field(default_factory=dict)
     _num_bytes: int = 0
 
@@ -62,9 +61,13 @@ class StreamedModel:
         block.to(device="meta")
 
     def finish(self) -> Path:
-        """Write what lies outside the layers and the index, and return the folder, which is a whole model now."""
-        stored = {name: name for name in self._readers if name not in self._written}
-        self._store({name: self._readers[name].get_tensor(name) for name in stored}, "model-rest.safetensors")
+        """Write what lies outside the layers and the index, and return the folder, which is a whole model now.
+
+        The model in memory is empty afterwards.
+        """
+        self.model.to(device="meta")  # an embedding is not held twice
+        rest = [name for name in self._stored if name not in self._written]
+        self._store({name: self._stored[name].read() for name in rest}, "model-rest.safetensors")
         values = {"metadata": {"total_size": self._num_bytes}, "weight_map": dict(sorted(self._written.items()))}
         write_json(self.out / _INDEX, values)
         return self.out
@@ -72,7 +75,7 @@ class StreamedModel:
     def _load(self, module: nn.Module, prefix: str) -> dict[str, torch.dtype]:
         dtypes, state = {}, {}
         for name, parameter in module.named_parameters():
-            tensor = _read(self._readers, prefix + name, tuple(parameter.shape))
+            tensor = _read(self._stored, prefix + name, tuple(parameter.shape))
             dtypes[name], state[name] = tensor.dtype, tensor.float()
         module.load_state_dict(state, strict=False, assign=True)
         return dtypes
@@ -93,9 +96,8 @@ class StreamedModel:
         self._num_bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
-@contextmanager
-def open_streamed(folder: Path, out: Path) -> Iterator[StreamedModel]:
-    """Give the model of a folder of safetensors, its layers to be brought in one by one; `out` takes the result.
+def open_streamed(folder: Path, out: Path) -> StreamedModel:
+    """Return the model of a folder of safetensors, its layers to be brought in one by one; `out` takes the result.
 
     Args:
         folder: a Hugging Face folder. Not changed.
@@ -111,42 +113,34 @@ def open_streamed(folder: Path, out: Path) -> Iterator[StreamedModel]:
     with init_empty_weights(include_buffers=False):
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     model.eval().requires_grad_(False)
-    with ExitStack() as stack:
-        readers = _open_files(folder, stack)
-        _load_rest(model, readers)
-        _copy_beside(folder, out)
-        yield StreamedModel(model=model, architecture=describe_architecture(model), out=out, _readers=readers)
+    stored = _find_all(folder)
+    _load_rest(model, stored)
+    _copy_beside(folder, out)
+    return StreamedModel(model=model, architecture=describe_architecture(model), out=out, _stored=stored)
 
 
-def _open_files(folder: Path, stack: ExitStack) -> dict[str, Any]:
+def _find_all(folder: Path) -> dict[str, StoredTensor]:
     index = folder / _INDEX
     names = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else [_ONE_FILE]
-    readers: dict[str, Any] = {}
-    for name in names:
-        try:
-            file = stack.enter_context(safe_open(folder / name, framework="pt"))
-        except (SafetensorError, OSError) as error:
-            raise CorruptCheckpointError(f"{folder / name} cannot be read: {error}.") from error
-        readers |= dict.fromkeys(file.keys(), file)
-    return readers
+    return {name: place for file in names for name, place in find_tensors(folder / file).items()}
 
 
-def _read(readers: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Tensor:
-    if name not in readers:
+def _read(stored: Mapping[str, StoredTensor], name: str, shape: tuple[int, ...]) -> Tensor:
+    if name not in stored:
         raise CorruptCheckpointError(f"The checkpoint has no tensor {name}.")
-    tensor: Tensor = readers[name].get_tensor(name)
-    if tuple(tensor.shape) != shape:
-        raise CorruptCheckpointError(f"{name} should have shape {shape}, it has {tuple(tensor.shape)}.")
+    if stored[name].shape != shape:
+        raise CorruptCheckpointError(f"{name} should have shape {shape}, it has {stored[name].shape}.")
+    tensor = stored[name].read()
     if not bool(tensor.isfinite().all()):
         raise NonFiniteWeightError(f"{name} holds a value that is NaN or infinite.")
     return tensor
 
 
-def _load_rest(model: PreTrainedModel, readers: Mapping[str, Any]) -> None:
+def _load_rest(model: PreTrainedModel, stored: Mapping[str, StoredTensor]) -> None:
     """Load what lies outside the decoder layers; a head that the checkpoint leaves out is tied to the embedding."""
     layers = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, nn.ModuleList))
     rest = {name: value for name, value in model.named_parameters() if not name.startswith(layers)}
-    state = {name: _read(readers, name, tuple(value.shape)).float() for name, value in rest.items() if name in readers}
+    state = {name: _read(stored, name, tuple(value.shape)).float() for name, value in rest.items() if name in stored}
     model.load_state_dict(state, strict=False, assign=True)
     model.tie_weights()
     missing = [name for name, value in model.named_parameters() if value.is_meta and not name.startswith(layers)]

@@ -1,7 +1,8 @@
 """Which function each kind of step is. The one place where an import waits until it is needed.
 
-A kind has a pure `next_round`, which says from the rounds so far whether another is due (waves have many, all other
-steps one), and a function that does a round. The function's module, and with it torch, loads when it is first called.
+A kind has a pure `next_round`, which says from the rounds so far whether another is due (waves and cuts have many, all
+other steps one), and a function that does a round. The function's module, and with it torch, loads when it is first
+called.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
-from birdbone.compress import next_wave
+from birdbone.compress import cut_shares, next_wave
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.errors import UnknownStepError
-from birdbone.pipeline.recipe import StepSettings, WavesStep
+from birdbone.pipeline.recipe import ShedStep, StepSettings, WavesStep
 from birdbone.pipeline.wave_history import STOPPED, wave_outcomes
 
 StepFunction = Callable[[StepContext, Any], StepResult]
@@ -39,8 +40,13 @@ def _while_waves_hold(settings: WavesStep, rounds: Sequence[StepResult]) -> bool
     return next_wave(wave_outcomes(notes, settings), settings).fraction is not None
 
 
+def _while_cuts_hold(settings: ShedStep, rounds: Sequence[StepResult]) -> bool:
+    return len(rounds) < len(cut_shares(settings)) and (not rounds or rounds[-1].notes["verdict"] == "good")
+
+
 CATALOGUE: dict[str, StepKind] = {
     "seed": StepKind(module="seed", has_next_round=_once),
+    "shed": StepKind(module="shed", has_next_round=_while_cuts_hold),
     "log_activations": StepKind(module="activations", has_next_round=_once),
     "waves": StepKind(module="waves", has_next_round=_while_waves_hold),
     "quantize": StepKind(module="quantize", has_next_round=_once),

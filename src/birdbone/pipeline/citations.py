@@ -127,6 +127,14 @@ CITATIONS: dict[str, Citation] = {
         year=2022,
         eprint="2208.11580",
     ),
+    "structures": Citation(
+        key="kurtic2023ziplm",
+        used_for="the order in which structures go and the refit of the rest",
+        title="ZipLM: Inference-Aware Structured Pruning of Language Models",
+        author="Kurtic, Eldar and Frantar, Elias and Alistarh, Dan",
+        year=2023,
+        eprint="2302.04089",
+    ),
     "regrow": Citation(
         key="evci2019rigl",
         used_for="the regrowth of weights after a spike",
@@ -203,6 +211,8 @@ def _names(recipe: Mapping[str, Any], kinds: Collection[str], *, has_regrown: bo
     if recipe.get("model") == _STARTER:
         yield "starter"
     done = {step["kind"]: step for step in recipe.get("steps", ()) if step["kind"] in kinds}
+    if "shed" in done:
+        yield from _of_cuts(done["shed"])
     if "waves" in done:
         yield from _of_waves(done["waves"], has_regrown=has_regrown)
     if "quantize" in done:
@@ -221,6 +231,13 @@ def _of_quantize(settings: Mapping[str, Any]) -> Iterator[str]:
         yield "descent"
     if rounding.get("num_learning_steps", 0) > 0:
         yield "learned_rounding"
+
+
+def _of_cuts(settings: Mapping[str, Any]) -> Iterator[str]:
+    heal = settings.get("heal", {})
+    yield "structures"
+    if heal.get("num_steps", 0) > 0 and heal.get("kind") in CITATIONS:
+        yield heal["kind"]
 
 
 def _of_waves(settings: Mapping[str, Any], *, has_regrown: bool) -> Iterator[str]:

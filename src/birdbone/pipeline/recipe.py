@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from birdbone.compress.config import FIRST_TOKEN_SHARE, LowRankConfig, QuantizeConfig, WavesConfig
+from birdbone.compress.config import FIRST_TOKEN_SHARE, LowRankConfig, QuantizeConfig, ShedStructuresConfig, WavesConfig
 from birdbone.core import Settings, read_yaml
 from birdbone.data.config import DataConfig
 from birdbone.evaluate.config import EvaluateConfig
@@ -20,6 +20,12 @@ class SeedStep(Settings):
     """Take the model in: store it, measure it dense, in torch and (as an F16 GGUF) in llama.cpp."""
 
     kind: Literal["seed"]
+
+
+class ShedStep(ShedStructuresConfig):
+    """Take structures out in cuts that are refitted, healed and judged; undo the one that hurts."""
+
+    kind: Literal["shed"]
 
 
 class LogActivationsStep(Settings):
@@ -77,12 +83,21 @@ class VersionStep(Settings):
 
 
 StepSettings = Annotated[
-    SeedStep | LogActivationsStep | WavesStep | QuantizeStep | LowRankStep | ExportStep | JudgeStep | VersionStep,
+    SeedStep
+    | ShedStep
+    | LogActivationsStep
+    | WavesStep
+    | QuantizeStep
+    | LowRankStep
+    | ExportStep
+    | JudgeStep
+    | VersionStep,
     Field(discriminator="kind"),
 ]
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "seed": (),
+    "shed": ("seed",),
     "log_activations": ("seed",),
     "waves": ("seed", "log_activations"),
     "quantize": ("seed", "log_activations"),
@@ -259,10 +274,12 @@ def _check_order(recipe: Recipe) -> None:
     seen: set[str] = set()
     for step in recipe.steps:
         if step.kind in seen:
-            raise BadRecipeError(f"The step {step.kind!r} stands twice; waves repeat by themselves.")
+            raise BadRecipeError(f"The step {step.kind!r} stands twice; waves and cuts repeat by themselves.")
         missing = [kind for kind in NEEDS[step.kind] if kind not in seen]
         if missing:
             raise BadRecipeError(f"The step {step.kind!r} needs {', '.join(missing)} before it.")
+        if step.kind == "shed" and "log_activations" in seen:
+            raise BadRecipeError("The step 'shed' changes what 'log_activations' sees: put it before that step.")
         seen.add(step.kind)
 
 

@@ -84,6 +84,7 @@ _HALF_SHED = Knob(path="waves.shed.fraction", direction="down", factor=0.5)
 _LONGER_HEALING = Knob(path="waves.heal.num_steps", direction="up", factor=2)
 _MORE_HEALING_TEXT = Knob(path="waves.heal.num_windows", direction="up", factor=2)
 _STRICTER_STOP = Knob(path="waves.stop_loss.max_total_rise", direction="down", factor=0.5)
+_STRICTER_CUTS = Knob(path="shed.max_rise", direction="down", factor=0.5)
 _LARGER_LINEARS = Knob(path="quantize.format.linears", direction="up")
 _LARGER_ROLES = Knob(path="quantize.format.by_role", direction="up")
 _LARGER_EMBEDDING = Knob(path="quantize.format.embedding", direction="up")
@@ -106,9 +107,9 @@ TABLE: dict[tuple[Floor, Failure], tuple[Knob, ...]] = {
     ("judge", "answers"): (_LARGER_LINEARS, _LARGER_ROLES, _LARGER_EMBEDDING),
     ("judge", "size"): (_SMALLER_LINEARS, _SMALLER_ROLES, _SMALLER_EMBEDDING),
     ("judge", "speed"): (_SMALLER_LINEARS, _SMALLER_ROLES),
-    ("cumulative", "perplexity"): (_STRICTER_STOP, _LARGER_LINEARS, _LARGER_ROLES),
-    ("cumulative", "divergence"): (_STRICTER_STOP, _LARGER_LINEARS, _LARGER_ROLES),
-    ("cumulative", "answers"): (_STRICTER_STOP, _LARGER_LINEARS, _LARGER_ROLES),
+    ("cumulative", "perplexity"): (_STRICTER_STOP, _STRICTER_CUTS, _LARGER_LINEARS, _LARGER_ROLES),
+    ("cumulative", "divergence"): (_STRICTER_STOP, _STRICTER_CUTS, _LARGER_LINEARS, _LARGER_ROLES),
+    ("cumulative", "answers"): (_STRICTER_STOP, _STRICTER_CUTS, _LARGER_LINEARS, _LARGER_ROLES),
     ("cumulative", "size"): (_SMALLER_LINEARS, _SMALLER_ROLES),
     ("cumulative", "speed"): (_SMALLER_LINEARS, _SMALLER_ROLES),
 }

@@ -16,6 +16,9 @@ from birdbone.pipeline.context import StepResult
 from birdbone.pipeline.recipe import Recipe, change_recipe
 from birdbone.pipeline.worker import StepJob
 
+_ROUNDS = {"waves": "wave", "shed": "cut"}
+"""What a round of a step is called, where it may have many."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Done:
@@ -60,7 +63,7 @@ def _without(done: Sequence[_Done], kinds: Sequence[str]) -> list[_Done]:
 
 
 def _label(kind: str, *, num_rounds: int, attempt: int) -> str:
-    label = f"wave-{num_rounds + 1}" if kind == "waves" else kind
+    label = f"{_ROUNDS[kind]}-{num_rounds + 1}" if kind in _ROUNDS else kind
     return label if attempt == 1 else f"{label}-try{attempt}"
 
 

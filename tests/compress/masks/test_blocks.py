@@ -74,16 +74,16 @@ def test_silent_inputs_are_an_error_that_names_the_layer(dense):
 def test_a_streamed_checkpoint_gives_the_same_weights(dense, tiny_model_folder, tmp_path):
     whole, report = pruned(dense, HALF)
     shares = dict.fromkeys(dense.loaded.architecture.linear_paths, 0.5)
-    with open_streamed(tiny_model_folder, tmp_path / "out") as streamed:
-        found = prune_blocks(
-            streamed.model,
-            streamed.architecture,
-            dense.calibration_NT,
-            HALF,
-            sparsities=shares,
-            enter=streamed.layer,
-        )
-        streamed.finish()
+    streamed = open_streamed(tiny_model_folder, tmp_path / "out")
+    found = prune_blocks(
+        streamed.model,
+        streamed.architecture,
+        dense.calibration_NT,
+        HALF,
+        sparsities=shares,
+        enter=streamed.layer,
+    )
+    streamed.finish()
     again = load_model(str(tmp_path / "out")).model
     assert found == report
     for (name, expected), (_, value) in zip(whole.named_parameters(), again.named_parameters(), strict=True):

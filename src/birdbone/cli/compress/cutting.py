@@ -25,6 +25,7 @@ from birdbone.compress.config import (
     ProtectConfig,
     ShedPattern,
     StructuralKind,
+    StructuresPattern,
     ZeroPattern,
 )
 from birdbone.compress.errors import BadArchiveError
@@ -34,7 +35,7 @@ from birdbone.compress.shedding.archive import Archive, from_archive, to_archive
 from birdbone.compress.shedding.choosing import Choice
 from birdbone.compress.shedding.cutting import cut_model
 from birdbone.compress.shedding.effect import CutEffect, weigh_graph, weigh_structures
-from birdbone.compress.shedding.planning import StructuresPattern, plan_cut
+from birdbone.compress.shedding.planning import plan_cut
 from birdbone.compress.shedding.restoring import restore_structures
 from birdbone.core import Measurement, write_json
 from birdbone.evaluate import paired_ratio

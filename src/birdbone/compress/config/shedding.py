@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from birdbone.compress.config.growth import ProtectConfig
+from birdbone.compress.config.healing import HealConfig
 from birdbone.core import Settings
 
 StructuralKind = Literal["neuron", "head", "kv_group", "layer", "attention", "feed_forward"]
@@ -93,3 +95,28 @@ class ScheduleConfig(Settings):
     """Waves until the whole share is gone."""
     max_step: float = Field(default=1.0, gt=0, le=1)
     """Share that may go in one wave, whatever the curve says; what is held back goes in later waves."""
+
+
+StructuresPattern = Annotated[StructuralPattern | TargetedPattern | AdaptivePattern, Field(discriminator="kind")]
+"""A pattern that takes structures out, so that the model itself is smaller."""
+
+
+class ShedStructuresConfig(Settings):
+    """Structures taken out in cuts, each refitted, healed and judged before the next."""
+
+    pattern: StructuresPattern = AdaptivePattern(share=0.1)
+    """Which structures, and the share of the dense decoder's parameters that is gone after the last cut."""
+    schedule: ScheduleConfig = ScheduleConfig(kind="linear", num_waves=2)
+    """In how many cuts, and how much each takes; a targeted pattern takes one."""
+    protect: ProtectConfig = ProtectConfig()
+    """What stays whatever its score."""
+    num_windows: int = Field(default=16, ge=1, le=1_000_000)
+    """Calibration windows that structures are ordered on, and that what stays is refitted on."""
+    num_ablate_windows: int = Field(default=1, ge=1, le=100_000)
+    """Calibration windows on which the loss of taking each block out is measured."""
+    damping: float = Field(default=0.01, ge=1e-6, le=1)
+    """Share of the mean input power that the refit adds to every input."""
+    heal: HealConfig = HealConfig()
+    """How each cut is healed against the dense model; a cut that took whole layers is not."""
+    max_rise: float = Field(default=0.03, gt=0, le=1000)
+    """Rise of perplexity over the dense model, and of one cut, beyond which a cut is undone and no other follows."""

@@ -1,8 +1,7 @@
 """Shedding: which weights or structures go, how fast, and how they come back.
 
 Zeros that keep a matrix's shape: `unstructured`, `zeros` (N:M, rectangles). Structures: `choosing` (which), `refitting`
-(what stays takes over), `cutting` (out of the model), `restoring` (back), `effect` (what it brought). `schedule` says
-how much goes in each wave.
+(what stays takes over), `cutting` (out of the model), `restoring` (back), `effect` (what it brought).
 """
 
 from birdbone.compress.shedding.unstructured import shed_lowest, sparsity

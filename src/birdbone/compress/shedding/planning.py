@@ -9,7 +9,13 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from birdbone.compress.config import AdaptivePattern, ProtectConfig, StructuralPattern, TargetedPattern
+from birdbone.compress.config import (
+    AdaptivePattern,
+    ProtectConfig,
+    StructuralPattern,
+    StructuresPattern,
+    TargetedPattern,
+)
 from birdbone.compress.growth.ablation import Ablation, removal_losses
 from birdbone.compress.growth.costs import CutCosts, order_units
 from birdbone.compress.growth.dependency import DependencyGraph
@@ -19,7 +25,7 @@ from birdbone.compress.growth.survey import survey_layers
 from birdbone.compress.shedding.choosing import Choice, choose_structures, choose_targeted
 
 Progress = Callable[[int, int], None]
-StructuresPattern = StructuralPattern | AdaptivePattern | TargetedPattern
+
 
 _UNITS: dict[str, UnitKind] = {"neuron": "neuron", "kv_group": "kv_group", "head": "query_head"}
 _BLOCKS: dict[str, StructureKind] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from birdbone.core import Measurement
 from birdbone.pipeline.citations import Citation, cite_run
+from birdbone.pipeline.report.cuts import Cut, read_cuts
 from birdbone.pipeline.report.linears import LinearGrid, linear_grid, relative_to_kind
 from birdbone.pipeline.report.rounding import Rounding, read_rounding
 from birdbone.pipeline.report.summary import ComparedFiles, SummaryRow, compared_files, summary_rows
@@ -67,6 +68,7 @@ class ReportData:
     exported_wave: int | None
     dense: Measurement | None
     """Perplexity of the dense model in torch."""
+    cuts: tuple[Cut, ...]
     waves: tuple[Wave, ...]
     chosen: Wave | None
     """The wave whose state counts."""
@@ -90,6 +92,11 @@ class ReportData:
     """Label of the step that failed, was stopped or is in hand."""
     error: Mapping[str, Any] | None
     """What went wrong; None for a run that was stopped or is in hand."""
+
+    @property
+    def base_words(self) -> str:
+        """What waves and bits started from."""
+        return "what the cuts left" if any(cut.verdict == "good" for cut in self.cuts) else "the dense model"
 
     @property
     def fell_back(self) -> bool:
@@ -126,6 +133,7 @@ def build_report(view: RunView, *, metrics: Sequence[Metric] = ()) -> ReportData
         exported_name=_notes(view, "judge").get("exported"),
         exported_wave=exported,
         dense=view.figure("perplexity", view.artefacts.get("dense", "")),
+        cuts=read_cuts(view),
         waves=waves,
         chosen=chosen,
         next_wave=next_wave_of(view),

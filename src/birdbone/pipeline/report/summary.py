@@ -135,4 +135,4 @@ def _on(view: RunView, name: str, artefact: str | None, *, step: str = "") -> Me
 def _last_good_state(view: RunView) -> str | None:
     waves = [step.result for step in view.steps if step.kind == "waves" and step.result]
     states = waves[-1]["notes"]["good_states"] if waves else []
-    return states[-1]["state"] if states else view.artefacts.get("dense")
+    return states[-1]["state"] if states else view.artefacts.get("base", view.artefacts.get("dense"))

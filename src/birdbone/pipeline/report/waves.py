@@ -65,7 +65,8 @@ def read_waves(view: RunView, metrics: Sequence[Metric] = ()) -> tuple[Wave, ...
     """
     stop_loss = _stop_loss(view.run.recipe)
     dense = view.figure("perplexity", view.artefacts.get("dense")) if "dense" in view.artefacts else None
-    last_good, waves = dense, []
+    base = view.figure("perplexity", view.artefacts["base"]) if "base" in view.artefacts else None
+    last_good, waves = base or dense, []
     for number, step in enumerate(_newest_waves(view), start=1):
         limit = _limit(last_good, dense, stop_loss)
         wave = _read_wave(view, step, number, metrics)
@@ -83,7 +84,7 @@ def next_wave_of(view: RunView) -> NextWave | None:
 
 
 def exported_wave(view: RunView) -> int | None:
-    """Return the wave whose state the run exported (0: the dense model); None if it exported nothing."""
+    """Return the wave whose state the run exported (0: what they started from); None if it exported nothing."""
     judged = [step.result["notes"] for step in view.steps if step.kind == "judge" and step.result]
     if not judged:
         return None
@@ -94,7 +95,7 @@ def exported_wave(view: RunView) -> int | None:
 
 
 def chosen_wave(waves: Sequence[Wave], exported: int | None) -> Wave | None:
-    """Return the wave whose state counts: the exported one, else the newest kept; None if it is dense."""
+    """Return the wave whose state counts: the exported one, else the newest kept; None if it is none of them."""
     if exported is not None:
         return next((wave for wave in waves if wave.number == exported), None)
     kept = [wave for wave in waves if wave.fate == "kept" and wave.verdict == "good"]

@@ -122,7 +122,7 @@ def _prefixed(value: float, unit: str) -> str:
 
 
 def _plain_words(name: str, value: float) -> str:
-    if name in ("sparsity", "stored_zeros"):
+    if name in ("share_gone", "sparsity", "stored_zeros"):
         return f"{100 * value:.2f} %"
     if name.partition(".")[0].endswith("_share"):
         return f"{100 * value:.1f} %"

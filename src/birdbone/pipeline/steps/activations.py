@@ -15,12 +15,13 @@ from birdbone.models import Architecture, LoadedModel, compute_in
 from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import LogActivationsStep
+from birdbone.pipeline.steps.bases import base_of
 from birdbone.pipeline.steps.materials import keep_tensors, take_array, take_model, take_tensors
 
 
 def run(context: StepContext, settings: LogActivationsStep) -> StepResult:
-    """Store the Gram matrix of every group of linears' inputs, on the dense model."""
-    loaded = take_model(context, context.artefacts["dense"])
+    """Store the Gram matrix of every group of linears' inputs, on the model that waves and bits start from."""
+    loaded = take_model(context, base_of(context).artefact)
     windows_NT = as_token_ids(take_array(context, "windows", "calibration"))
     with compute_in(context.recipe.dtype):
         statistics = collect_statistics(
@@ -39,7 +40,7 @@ def run(context: StepContext, settings: LogActivationsStep) -> StepResult:
 
 
 def _importance(context: StepContext, loaded: LoadedModel, statistics: dict[str, InputStatistics]) -> dict[str, float]:
-    """Return the mean score of each linear's weights in the dense model, by the metric that the waves will use."""
+    """Return the mean score of each linear's weights in that model, by the metric that the waves will use."""
     waves = context.recipe.step("waves")
     metric = WandaConfig() if waves is None else waves.importance
     gradients = take_gradients(context, loaded, metric) or {}

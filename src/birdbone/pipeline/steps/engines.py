@@ -32,12 +32,8 @@ def num_threads(context: StepContext) -> int:
     return context.recipe.num_threads or 1
 
 
-def file_figures(report: GgufReport, *, artefact: str, num_weights: int) -> tuple[Measurement, ...]:
-    """Return size, bits a weight and bytes read a token of a GGUF file as stored.
-
-    Args:
-        num_weights: weights of the dense model.
-    """
+def file_figures(report: GgufReport, *, artefact: str) -> tuple[Measurement, ...]:
+    """Return size, bits a weight (of those that the file holds) and bytes read a token of a GGUF file as stored."""
     bytes_read = Measurement(
         name="bytes_per_token",
         value=float(report.bytes_read_per_token),
@@ -46,7 +42,10 @@ def file_figures(report: GgufReport, *, artefact: str, num_weights: int) -> tupl
         method="tensor bytes in the file's directory, each read once a token; no key-value cache",
         artefact=artefact,
     )
-    return (*size_measurements(artefact=artefact, size_bytes=report.size_bytes, num_weights=num_weights), bytes_read)
+    return (
+        *size_measurements(artefact=artefact, size_bytes=report.size_bytes, num_weights=report.num_weights),
+        bytes_read,
+    )
 
 
 def stored_zeros(tensors: Mapping[str, StateTensor], linear_paths: Iterable[str], *, artefact: str) -> Measurement:

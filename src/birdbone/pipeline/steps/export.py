@@ -27,11 +27,10 @@ def run(context: StepContext, _settings: ExportStep) -> StepResult:
         license_name=str(context.notes["seed"]["licence"] or ""),
     )
     digest = put_file(context.vault, path, kind="gguf")
-    num_weights = int(context.notes["seed"]["num_weights"])
     return StepResult(
         artefacts={"gguf": digest},
         measurements=(
-            *file_figures(report, artefact=digest, num_weights=num_weights),
+            *file_figures(report, artefact=digest),
             stored_zeros(tensors, loaded.architecture.linear_paths, artefact=digest),
         ),
         notes={"types": dict(report.num_tensors_by_type), "limits": list(report.limits)},

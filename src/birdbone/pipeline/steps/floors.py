@@ -19,6 +19,7 @@ from birdbone.evaluate.gates.measured import apply_rule
 from birdbone.evaluate.gates.verdicts import Floor, verdict_of
 from birdbone.evaluate.gates.wording import floor_words
 from birdbone.pipeline.context import StepContext
+from birdbone.pipeline.steps.bases import base_of
 from birdbone.pipeline.steps.materials import judge_in_torch, take_array, take_model
 
 OWN_RATIO = "perplexity_ratio_of_quantize"
@@ -49,7 +50,7 @@ def sections(context: StepContext, figures: Sequence[Measurement], digest: str) 
         own["perplexity_ratio"] = file[OWN_RATIO].model_copy(update={"name": "perplexity_ratio"})
     state = context.artefacts["candidate"]
     floors = [Section(floor=None, rules=settings.gate, ours=file, theirs=dense_file)]
-    if state != context.artefacts["dense"]:  # the dense model has been through no wave
+    if state != base_of(context).artefact:  # the base has been through no wave
         rules = settings.stages.get("waves", ())
         theirs = newest(every, context.artefacts["dense"])
         floors.append(Section(floor="waves", rules=rules, ours=newest(every, state), theirs=theirs))

@@ -1,6 +1,6 @@
 """The candidates that a run may export, best hope first.
 
-First every good state at the bits that the recipe asks for, the lightest state first and the dense model last; then the
+First every good state at the bits that the recipe asks for, the lightest state first and the base last; then the
 lightest state once more with 8 bits a weight. A candidate that fails its gate makes room for the next.
 """
 
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from birdbone.compress.config import QuantizeFormat
 from birdbone.pipeline.context import StepContext
 from birdbone.pipeline.recipe import QuantizeStep
+from birdbone.pipeline.steps.bases import base_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoodState:
-    """A stored state: its model, its masks (none for the dense model), and its wave (0 for the dense model)."""
+    """A stored state: its model, its masks (none for the base), and its wave (0 for the base)."""
 
     artefact: str
     masks: str | None
@@ -49,8 +50,8 @@ def num_rejected(context: StepContext) -> int:
 
 
 def good_states(context: StepContext) -> list[GoodState]:
-    """Return the good states from the dense model on; the last one is the lightest."""
-    states = [GoodState(artefact=context.artefacts["dense"], masks=None, wave=0)]
+    """Return the good states from the base on (the dense model, or what cuts left of it), the lightest last."""
+    states = [GoodState(artefact=base_of(context).artefact, masks=None, wave=0)]
     waves = [notes for label, notes in context.notes.items() if label.startswith("wave-")]
     for state in waves[-1]["good_states"] if waves else []:
         states.append(GoodState(artefact=state["state"], masks=state["masks"], wave=state["wave"]))

@@ -17,6 +17,7 @@ from birdbone.models import LoadedModel
 from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import LowRankStep
+from birdbone.pipeline.steps.bases import take_teacher
 from birdbone.pipeline.steps.good_states import candidates, num_rejected
 from birdbone.pipeline.steps.materials import keep_tensors, take_array, take_model, take_tensors
 from birdbone.pipeline.steps.quantize import flatten, unflatten
@@ -29,8 +30,8 @@ def run(context: StepContext, settings: LowRankStep) -> StepResult:
     """
     if not candidates(context)[num_rejected(context)].format.is_low_bit:
         return StepResult(notes={"is_left_out": True})
-    dense = take_model(context, context.artefacts["dense"])
     student = take_model(context, context.artefacts["candidate"])
+    dense = take_teacher(context, student)
     quantized = unflatten(take_tensors(context, "quantized"))
     learned_NT, unseen_NT = _windows(context, settings)
     load_quantized(student.model, quantized)

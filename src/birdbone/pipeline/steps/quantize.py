@@ -22,6 +22,7 @@ from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import QuantizeStep
 from birdbone.pipeline.steps.activations import take_statistics
+from birdbone.pipeline.steps.bases import take_teacher
 from birdbone.pipeline.steps.good_states import candidates, num_rejected
 from birdbone.pipeline.steps.materials import keep_tensors, take_array, take_model, take_tensors
 
@@ -89,7 +90,7 @@ def _learn(
     weights = {name: loaded.model.get_parameter(name).detach().clone() for name in quantized}
     learned = learn_rounding(
         loaded.model,
-        take_model(context, context.artefacts["dense"]).model,
+        take_teacher(context, loaded).model,
         loaded.architecture,
         quantized=quantized,
         weights=weights,

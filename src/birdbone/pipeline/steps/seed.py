@@ -58,7 +58,7 @@ def run(context: StepContext, _settings: SeedStep) -> StepResult:
         figures += [
             engine_figure.measurement(artefact=digest, name="perplexity_gguf"),
             ratio.measurement(artefact=digest, name="engine_ratio"),
-            *file_figures(report, artefact=digest, num_weights=report.num_weights),
+            *file_figures(report, artefact=digest),
         ]
         notes["num_weights"] = report.num_weights
     version = commit_state(

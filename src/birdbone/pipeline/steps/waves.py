@@ -21,13 +21,13 @@ from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import WavesStep
 from birdbone.pipeline.steps.activations import take_gradients, take_statistics
+from birdbone.pipeline.steps.bases import base_of, dense_perplexity, take_teacher
 from birdbone.pipeline.steps.materials import (
     commit_state,
     judge_in_torch,
     keep_model,
     keep_tensors,
     run_branch,
-    summarise,
     take_array,
     take_model,
     take_tensors,
@@ -57,8 +57,9 @@ def run(context: StepContext, settings: WavesStep) -> StepResult:
     begun_at = time.monotonic()
     plan = plan_wave(context, settings)
     planned = planned_settings(settings, plan)
-    dense = take_model(context, context.artefacts["dense"])
-    statistics = take_statistics(context, dense.architecture)
+    base = take_model(context, base_of(context).artefact)
+    dense = take_teacher(context, base) if base_of(context).num_cuts else base
+    statistics = take_statistics(context, base.architecture)
     state = take_model(context, _state(context))
     masks = _newest_masks(context, state)
     windows_NT = _healing_windows(context, planned)
@@ -84,7 +85,7 @@ def run(context: StepContext, settings: WavesStep) -> StepResult:
         before = masks
         masks = regrow_wave(
             state.model,
-            dense.model,
+            base.model,
             masks=masks,
             statistics=statistics,
             windows_NT=windows_NT[: settings.regrow.num_windows],
@@ -114,7 +115,7 @@ def _conclude(
     decision = judge_wave(
         judged.perplexity.value,
         last_good=_last_good(context),
-        dense=_dense(context).value,
+        dense=dense_perplexity(context),
         num_on_probation=_num_on_probation(context),
         config=stop_loss_of(settings),
         is_last=is_last_wave(context, settings, notes),
@@ -157,10 +158,11 @@ def _end_by_hand(context: StepContext) -> StepResult:
 
 def _undo(context: StepContext, good_states: list[dict[str, Any]]) -> dict[str, str]:
     """Move the run's branch back to the last good state and return what the run goes on from."""
-    versions = [state["version"] for state in good_states] or [context.notes["seed"]["version"]]
+    base = base_of(context)
+    versions = [state["version"] for state in good_states] or [base.version]
     move_ref(context.vault, run_branch(context), versions[-1], reason="stop-loss: waves undone")
     if not good_states:
-        return {"state": context.artefacts["dense"]}
+        return {"state": base.artefact}
     return {"state": good_states[-1]["state"], "masks": good_states[-1]["masks"]}
 
 
@@ -235,12 +237,12 @@ def _store_and_judge(context: StepContext, state: LoadedModel) -> _Judged:
 
 def _state(context: StepContext) -> str:
     """Return the model that this wave begins with."""
-    return context.artefacts.get("state", context.artefacts["dense"])
+    return context.artefacts.get("state", base_of(context).artefact)
 
 
 def _rises(context: StepContext, judged: _Judged) -> dict[str, float]:
     """Return the rise of perplexity over the last good state, the dense model, and the state it began with."""
-    bases = {"rise": _last_good(context), "total_rise": _dense(context).value, "step_rise": _before(context)}
+    bases = {"rise": _last_good(context), "total_rise": dense_perplexity(context), "step_rise": _before(context)}
     return {name: judged.perplexity.value / base - 1 for name, base in bases.items()}
 
 
@@ -252,10 +254,6 @@ def _before(context: StepContext) -> float:
 
 
 def _last_good(context: StepContext) -> float:
-    """Return the perplexity of the last good state: the newest good wave's, or the dense model's."""
+    """Return the perplexity of the last good state: the newest good wave's, or the base's."""
     good = [result.notes["perplexity"] for result in context.history if result.notes["verdict"] == "good"]
-    return float(good[-1]) if good else _dense(context).value
-
-
-def _dense(context: StepContext) -> Perplexity:
-    return summarise(context, take_array(context, "likelihoods", "dense"))
+    return float(good[-1]) if good else base_of(context).perplexity

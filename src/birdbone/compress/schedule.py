@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from birdbone.compress.config import ScheduleConfig
+from birdbone.compress.config import ScheduleConfig, ShedStructuresConfig, TargetedPattern
+
+
+def cut_shares(config: ShedStructuresConfig) -> tuple[float, ...]:
+    """Return the share of the decoder that is to be gone after each cut; what is named goes in one."""
+    if isinstance(config.pattern, TargetedPattern):
+        return (1.0,)
+    return shares_by_wave(config.pattern.share, config.schedule)
 
 
 def shares_by_wave(final_share: float, config: ScheduleConfig) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.compress.matrices import law
 
 from birdbone.compress.config import ScheduleConfig
-from birdbone.compress.shedding.schedule import shares_by_wave, waves_needed
+from birdbone.compress.schedule import shares_by_wave, waves_needed
 
 schedules = st.builds(
     ScheduleConfig,
