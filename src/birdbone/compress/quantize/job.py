@@ -15,6 +15,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from birdbone.compress.config import FIRST_TOKEN_SHARE, QuantizeConfig
+from birdbone.compress.lowrank.compensation import compensate_model
+from birdbone.compress.lowrank.factors import Factors
 from birdbone.compress.quantize.learned import learn_rounding
 from birdbone.compress.quantize.mixed import ChosenTypes, Tell, choose_types
 from birdbone.compress.quantize.whole import LinearImpact, round_ends, round_linears, weigh_linears
@@ -30,6 +32,8 @@ class QuantizedModel:
     tensors: Mapping[str, RoundedTensor]
     chosen: ChosenTypes
     linears: tuple[LinearImpact, ...]
+    factors: Mapping[str, Factors]
+    """By the path of a linear, what takes back a part of its rounding error beside the codes; empty unless wanted."""
 
     @property
     def bits_per_weight(self) -> float:
@@ -43,12 +47,14 @@ def quantize_model(
     *,
     windows_NT: Int[Tensor, "N T"],
     config: QuantizeConfig,
+    adapter_rank: int = 0,
     tell: Tell = lambda _what, _done, _total: None,
 ) -> QuantizedModel:
     """Return a model's matrices in the types and by the rounding that the settings name; the model is not changed.
 
     Args:
         windows_NT: calibration tokens.
+        adapter_rank: of the factors that compensate each linear; 0 makes none.
         tell: is told what is done, how much of it is, and how much there is.
 
     Raises:
@@ -71,8 +77,13 @@ def quantize_model(
     if config.rounding.num_learning_steps:
         tensors = _learn(model, architecture, tensors, windows_NT=windows_NT, config=config, tell=tell)
     linears = weigh_linears(model, architecture, statistics, types=chosen.types, rounded=tensors)
+    factors: dict[str, Factors] = {}
+    if adapter_rank:
+        factors = compensate_model(
+            model, statistics, tensors, rank=adapter_rank, progress=_part(tell, "factors beside the codes")
+        )
     tensors |= round_ends(model, architecture, statistics, kind=config.format.embedding, config=config.rounding)
-    return QuantizedModel(tensors=tensors, chosen=chosen, linears=linears)
+    return QuantizedModel(tensors=tensors, chosen=chosen, linears=linears, factors=factors)
 
 
 @torch.no_grad()

@@ -28,6 +28,9 @@ LABELS = {
     "linear_bytes": "Linears",
     "half_bytes": "Linears in half precision",
     "file_bytes": "File",
+    "adapter_ratio": "Perplexity with the adapter over without",
+    "adapter_perplexity": "Perplexity with the adapter",
+    "adapter_bytes": "Adapter",
     "rank_agreement": "Rank agreement of the estimates",
     "estimated_damage": "KL divergence that the types were expected to cause",
 }
@@ -93,7 +96,7 @@ def render_bits_page(report: BitsReport) -> str:
 
 def bits_words(figure: Measurement | None) -> str:
     """Return a figure in words: a share or a ratio with four digits, other figures as everywhere."""
-    if figure is not None and figure.name in ("perplexity_ratio", "same_top1", "rank_agreement"):
+    if figure is not None and figure.name in ("adapter_ratio", "perplexity_ratio", "same_top1", "rank_agreement"):
         return f"{figure.value:.4f}"
     return wording.figure_words(figure)
 
