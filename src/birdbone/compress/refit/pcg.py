@@ -36,20 +36,26 @@ def refit_survivors(
     gram_DD = damp(gram_DD, damping)
     v_FD = torch.where(mask_FD, w_FD if start_FD is None else start_FD, 0.0)
     inverse_D = 1.0 / gram_DD.diagonal().clamp_min(1e-12)
-    residual_FD = ((w_FD - v_FD) @ gram_DD) * mask_FD
+    survives_FD = mask_FD.to(w_FD.dtype)  # a product with truth values is several times slower
+    residual_FD = ((w_FD - v_FD) @ gram_DD).mul_(survives_FD)
     z_FD = residual_FD * inverse_D
-    direction_FD = z_FD.clone()
-    rho_F1 = (residual_FD * z_FD).sum(dim=1, keepdim=True)
+    direction_FD, product_FD = z_FD.clone(), torch.empty_like(z_FD)
+    rho_F1 = _dot(residual_FD, z_FD)
     for _ in range(num_iterations):
-        product_FD = (direction_FD @ gram_DD) * mask_FD
-        step_F1 = _safe_ratio(rho_F1, (direction_FD * product_FD).sum(dim=1, keepdim=True))
-        v_FD += step_F1 * direction_FD
-        residual_FD -= step_F1 * product_FD
-        z_FD = residual_FD * inverse_D
-        next_rho_F1 = (residual_FD * z_FD).sum(dim=1, keepdim=True)
-        direction_FD = z_FD + _safe_ratio(next_rho_F1, rho_F1) * direction_FD
+        torch.mm(direction_FD, gram_DD, out=product_FD)
+        product_FD *= survives_FD
+        step_F1 = _safe_ratio(rho_F1, _dot(direction_FD, product_FD))
+        v_FD.addcmul_(step_F1, direction_FD)
+        residual_FD.addcmul_(step_F1, product_FD, value=-1)
+        torch.mul(residual_FD, inverse_D, out=z_FD)
+        next_rho_F1 = _dot(residual_FD, z_FD)
+        direction_FD.mul_(_safe_ratio(next_rho_F1, rho_F1)).add_(z_FD)
         rho_F1 = next_rho_F1
     return v_FD
+
+
+def _dot(left_FD: Tensor, right_FD: Tensor) -> Tensor:
+    return torch.linalg.vecdot(left_FD, right_FD).unsqueeze(1)
 
 
 def _safe_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
