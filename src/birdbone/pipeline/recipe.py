@@ -267,7 +267,17 @@ def _check_order(recipe: Recipe) -> None:
 
 
 def _check_windows(recipe: Recipe) -> None:
-    """Refuse now what `low_rank` would refuse after the waves: it learns on one batch at least and decides on one."""
+    """Refuse now what steps would refuse later: healing and `low_rank` learn on some windows and decide on others."""
+    waves: WavesStep | None = recipe.step("waves")
+    if waves is not None and waves.heal.kind != "blockwise" and waves.heal.num_steps > 0:
+        num_windows = min(waves.heal.num_windows, recipe.data.num_healing_windows)
+        if num_windows <= waves.heal.num_deciding_windows:
+            raise BadRecipeError(
+                f"Of {num_windows} healing windows 'waves.heal' holds {waves.heal.num_deciding_windows} back "
+                "to decide; none is left to learn from.",
+                hint="Raise `waves.heal.num_windows` and `data.num_healing_windows`, or lower "
+                "`waves.heal.num_deciding_windows`.",
+            )
     low_rank: LowRankStep | None = recipe.step("low_rank")
     if low_rank is None:
         return

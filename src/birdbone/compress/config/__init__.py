@@ -17,7 +17,17 @@ from birdbone.compress.config.clusters import (
 from birdbone.compress.config.control import AdaptiveControl, ControlConfig, EmergencyConfig, FixedControl
 from birdbone.compress.config.damage import DamageConfig, IntegrityConfig, SeverityLimits
 from birdbone.compress.config.growth import GrowthConfig, PlateKind, ProtectConfig
-from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
+from birdbone.compress.config.healing import (
+    AdapterHealing,
+    BlockwiseConfig,
+    DistillConfig,
+    HealConfig,
+    LoraConfig,
+    QloraConfig,
+    RefitConfig,
+    RegrowConfig,
+    WholeModelHealing,
+)
 from birdbone.compress.config.importance import (
     METRICS,
     FisherConfig,
@@ -60,6 +70,7 @@ from birdbone.compress.config.waves import ShedConfig, StopLossConfig, WavesConf
 __all__ = [
     "FIRST_TOKEN_SHARE",
     "METRICS",
+    "AdapterHealing",
     "AdaptiveControl",
     "AdaptivePattern",
     "AgglomerativeConfig",
@@ -68,12 +79,14 @@ __all__ = [
     "Balance",
     "BlockPattern",
     "BlockType",
+    "BlockwiseConfig",
     "CalibrationChoiceConfig",
     "ClusterConfig",
     "ClusterMethod",
     "ClusterScope",
     "ControlConfig",
     "DamageConfig",
+    "DistillConfig",
     "EmergencyConfig",
     "EvenBudget",
     "FactorConfig",
@@ -91,6 +104,7 @@ __all__ = [
     "IntegrityConfig",
     "KMeansConfig",
     "LinearRole",
+    "LoraConfig",
     "LossBudget",
     "LowRankConfig",
     "MagnitudeConfig",
@@ -100,6 +114,7 @@ __all__ = [
     "PlateKind",
     "ProtectConfig",
     "PrunerZeroConfig",
+    "QloraConfig",
     "QuantizeConfig",
     "QuantizeFormat",
     "RankConfig",
@@ -125,5 +140,6 @@ __all__ = [
     "UnstructuredPattern",
     "WandaConfig",
     "WavesConfig",
+    "WholeModelHealing",
     "ZeroPattern",
 ]

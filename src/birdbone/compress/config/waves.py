@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from birdbone.compress.config.control import AdaptiveControl, EmergencyConfig, FixedControl
 from birdbone.compress.config.damage import DamageConfig
-from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
+from birdbone.compress.config.healing import BlockwiseConfig, HealConfig, RefitConfig, RegrowConfig
 from birdbone.compress.config.importance import ImportanceConfig, WandaConfig
 from birdbone.core import Settings
 
@@ -44,7 +45,7 @@ class WavesConfig(Settings):
     """What goes first."""
     refit: RefitConfig = RefitConfig()
     """How the rest takes over its work."""
-    heal: HealConfig = HealConfig()
+    heal: HealConfig = Field(default=BlockwiseConfig(), discriminator="kind")
     """How the model is mended after each wave."""
     regrow: RegrowConfig = RegrowConfig()
     """What a spike of the loss brings back."""
@@ -56,3 +57,8 @@ class WavesConfig(Settings):
     """What ends the waves at once."""
     damage: DamageConfig = DamageConfig()
     """What is measured of each layer after a wave."""
+
+    @field_validator("heal", mode="before")
+    @classmethod
+    def _heal_by_blocks_unless_named(cls, value: Any) -> Any:
+        return {"kind": "blockwise", **value} if isinstance(value, Mapping) else value
