@@ -29,7 +29,7 @@ def pruned_folder(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        ("blockwise", ("--rate", "1e-3", "--intensity", "severity")),
+        ("blockwise", ("--steps", "64", "--rate", "1e-3", "--intensity", "severity")),
         ("distill", ("--rate", "1e-3")),
         ("lora", ("--rate", "5e-3", "--rank", "4", "--norms")),
         ("qlora", ("--rate", "5e-3", "--rank", "4", "--base", "q4_0", "--role", "up", "--role", "down")),

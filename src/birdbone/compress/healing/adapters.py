@@ -69,6 +69,7 @@ class MaskedLora(nn.Module):
             )
         self.frozen, self.bias = weight, bias
         self.scale = alpha / rank
+        self.mask: Tensor | None
         self.register_buffer("mask", mask_FD, persistent=False)
         bound = 1 / math.sqrt(num_inputs)
         self.left = nn.Parameter(torch.zeros(num_outputs, rank))
@@ -90,7 +91,9 @@ class MaskedLora(nn.Module):
 
     def forward(self, x_MD: Float[Tensor, "*M D"]) -> Float[Tensor, "*M F"]:
         """Return the output for any batch of inputs."""
-        output: Tensor = _AdaptedLinear.apply(x_MD, self.left, self.right, self.bias, self)
+        output: Tensor = _AdaptedLinear.apply(  # type: ignore[no-untyped-call]
+            x_MD, self.left, self.right, self.bias, self
+        )
         return output
 
 
@@ -107,7 +110,7 @@ class _AdaptedLinear(torch.autograd.Function):
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, by_output: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, by_output: Tensor) -> tuple[Tensor | None, ...]:
         x, left_FR, right_RD = ctx.saved_tensors
         adapter: MaskedLora = ctx.adapter
         needs_x, _, _, needs_bias, _ = ctx.needs_input_grad
@@ -151,7 +154,7 @@ def put_adapters(
         path: MaskedLora(
             weight,
             None if path not in masks or bool(masks[path].all()) else masks[path],
-            linears[path].bias,  # type: ignore[arg-type]
+            linears[path].bias,
             rank=ranks[path],
             alpha=alpha,
             generator=generator,
@@ -160,7 +163,7 @@ def put_adapters(
     }
     for path, adapter in adapters.items():
         model.set_submodule(path, adapter)
-    return Placed(linears=linears, adapters=adapters)  # type: ignore[arg-type]
+    return Placed(linears=linears, adapters=adapters)
 
 
 @torch.no_grad()

@@ -47,7 +47,9 @@ class Lessons:
         ids_BT = self._batches[number]
         hidden_CD = student.backbone(input_ids=ids_BT[:, :-1], use_cache=False)[0].flatten(0, 1)
         states_CD = self._states(number) if self._share > 0 else None
-        loss: Tensor = _HeadLoss.apply(hidden_CD, ids_BT[:, 1:].flatten(), states_CD, student, self._dense, self._share)
+        loss: Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]
+            hidden_CD, ids_BT[:, 1:].flatten(), states_CD, student, self._dense, self._share
+        )
         return loss
 
     @torch.no_grad()
@@ -91,7 +93,7 @@ class _HeadLoss(torch.autograd.Function):
         return (total / len(hidden_CD)).to(torch.float32)
 
     @staticmethod
-    def backward(ctx: Any, by_loss: Tensor) -> tuple[Tensor, None, None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, by_loss: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         (by_hidden_CD,) = ctx.saved_tensors
         return by_loss * by_hidden_CD, None, None, None, None, None
 

@@ -122,14 +122,22 @@ def _frozen(weight_FD: Parameter, path: str, config: LoraConfig | QloraConfig) -
     match config:
         case LoraConfig():
             return weight_FD.detach()
-        case QloraConfig(base="nf4"):
-            return quantize_nf4(
-                weight_FD.detach(), block_size=config.block_size, should_quantize_scales=config.should_quantize_scales
-            )
-        case QloraConfig(base="q4_0"):
-            return _on_q4_0(weight_FD.detach(), path)
+        case QloraConfig():
+            return _in_4_bits(weight_FD.detach(), path, config)
         case _:
             assert_never(config)
+
+
+def _in_4_bits(w_FD: Tensor, path: str, config: QloraConfig) -> FrozenWeight:
+    match config.base:
+        case "nf4":
+            return quantize_nf4(
+                w_FD, block_size=config.block_size, should_quantize_scales=config.should_quantize_scales
+            )
+        case "q4_0":
+            return _on_q4_0(w_FD, path)
+        case _:
+            assert_never(config.base)
 
 
 def _on_q4_0(w_FD: Tensor, path: str) -> FrozenWeight:
