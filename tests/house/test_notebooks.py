@@ -87,5 +87,5 @@ def test_healing_wins_back_in_four_ways_and_revives_nothing(kernel: KernelManage
     assert "nats a token were lost" in words
     for way in ("blockwise", "distill", "lora, rank 4", "qlora on NF4"):
         assert way in words
-    assert "50 % with it" in words
+    assert "75 % with it" in words
     assert "pruned weights are zero: True" in words
