@@ -7,7 +7,7 @@ from typing import Any
 
 from kept_stages import Bench, draw_windows
 
-from birdbone.compress.config import HealConfig
+from birdbone.compress.config import BlockwiseConfig
 from birdbone.compress.growth import DependencyGraph, Structure, build_dependency_graph
 from birdbone.compress.growth.ablation import Ablation, removal_losses, remove_greedily
 from birdbone.compress.growth.costs import order_units
@@ -38,7 +38,7 @@ def heal_our_way(bench: Bench, loaded: LoadedModel) -> None:
         loaded.architecture,
         windows_NT=healing_NT,
         masks={},
-        config=HealConfig(num_steps=steps, batch_size=1, learning_rate=bench.settings.heal_rate),
+        config=BlockwiseConfig(num_steps=steps, batch_size=1, learning_rate=bench.settings.heal_rate),
     )
 
 

@@ -13,7 +13,7 @@ from tests.compress.conftest import Dense
 from tests.compress.matrices import law, seeds
 from torch import Tensor, nn
 
-from birdbone.compress.config import HealConfig, IntegrityConfig, SeverityLimits
+from birdbone.compress.config import BlockwiseConfig, IntegrityConfig, SeverityLimits
 from birdbone.compress.damage import (
     DamageProfile,
     LayerEvidence,
@@ -358,7 +358,7 @@ def test_healing_by_severity_gives_the_injured_block_the_most_steps_and_loses_no
     tiny_model: LoadedModel, dense: Dense
 ) -> None:
     add_noise(tiny_model, INJURED)
-    config = HealConfig(num_steps=16, num_windows=4, batch_size=4, learning_rate=1e-3, intensity="severity")
+    config = BlockwiseConfig(num_steps=16, num_windows=4, batch_size=4, learning_rate=1e-3, intensity="severity")
     models = (tiny_model.model, dense.loaded.model, dense.loaded.architecture)
     steps = blockwise._allotted_steps(*models, dense.healing_NT[:4], config)
     assert steps == [2, 2, 10, 2]

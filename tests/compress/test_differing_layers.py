@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from birdbone.compress.config import HealConfig, RoundingConfig
+from birdbone.compress.config import BlockwiseConfig, RoundingConfig
 from birdbone.compress.healing import heal_blocks
 from birdbone.compress.quantize import quantize_linear
 from birdbone.compress.statistics import collect_statistics, statistics_from_tensors, statistics_to_tensors
@@ -66,7 +66,7 @@ def test_blocks_are_healed_and_an_empty_one_is_passed_by(shrunk: tuple[LlamaForC
         architecture,
         windows_NT=WINDOWS_NT,
         masks=masks,
-        config=HealConfig(num_steps=16, batch_size=2, learning_rate=1e-3),
+        config=BlockwiseConfig(num_steps=16, batch_size=2, learning_rate=1e-3),
     )
     assert len(report.errors_after) == 4
     assert all(after <= before for before, after in zip(report.errors_before, report.errors_after, strict=True))

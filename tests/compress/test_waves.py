@@ -13,7 +13,7 @@ from tests.compress.conftest import Dense
 from tests.compress.matrices import law, quadratic_error, seeds
 
 from birdbone.compress import WavesConfig
-from birdbone.compress.config import HealConfig
+from birdbone.compress.config import BlockwiseConfig
 from birdbone.compress.importance import wanda_scores
 from birdbone.compress.shedding import sparsity
 from birdbone.compress.waves import Masks, draw_windows, full_masks, heal_wave, regrow_wave, shed_wave
@@ -21,7 +21,7 @@ from birdbone.models import LoadedModel
 
 pytestmark = pytest.mark.usefixtures("dense_stays")
 
-CONFIG = WavesConfig(heal=HealConfig(num_steps=24, num_windows=8, batch_size=4, learning_rate=5e-4))
+CONFIG = WavesConfig(heal=BlockwiseConfig(num_steps=24, num_windows=8, batch_size=4, learning_rate=5e-4))
 
 
 def shed(loaded: LoadedModel, dense: Dense, masks: Masks, **settings: Any) -> Masks:
@@ -122,7 +122,7 @@ def test_regrowth_brings_back_a_twentieth_of_what_is_shed_with_values_that_help(
 
 def test_without_steps_there_is_no_healing_and_no_report(tiny_model: LoadedModel, dense: Dense) -> None:
     masks = full_masks(tiny_model.model, tiny_model.architecture)
-    assert heal(tiny_model, dense, masks, WavesConfig(heal=HealConfig(num_steps=0))) is None
+    assert heal(tiny_model, dense, masks, WavesConfig(heal=BlockwiseConfig(num_steps=0))) is None
 
 
 @law

@@ -80,3 +80,12 @@ def test_resources_of_every_part_are_measured(kernel: KernelManager) -> None:
     words = words_of(run("resources.ipynb", kernel))
     for part in ("forward", "statistics", "gradients", "score by 7 metrics", "shed 10 % and refit", "quantize"):
         assert part in words
+
+
+def test_healing_wins_back_in_four_ways_and_revives_nothing(kernel: KernelManager) -> None:
+    words = words_of(run("healing.ipynb", kernel))
+    assert "nats a token were lost" in words
+    for way in ("blockwise", "distill", "lora, rank 4", "qlora on NF4"):
+        assert way in words
+    assert "75 % with it" in words
+    assert "pruned weights are zero: True" in words

@@ -69,6 +69,14 @@ def test_a_whole_run_cites_its_methods() -> None:
     [
         (("waves.importance.kind=magnitude",), {"1506.02626"}, {"2306.11695"}),
         (("waves.heal.num_steps=0", "shed.heal.num_steps=0"), set(), {"2208.11580"}),
+        (("waves.heal.kind=distill", "shed.heal.num_steps=0"), {"1503.02531"}, {"2208.11580"}),
+        (("waves.heal.kind=distill", "waves.heal.distill_share=0", "shed.heal.num_steps=0"), set(), {"2208.11580"}),
+        (("waves.heal.kind=lora", "shed.heal.num_steps=0"), {"1503.02531", "2106.09685", "2312.15230"}, {"2208.11580"}),
+        (
+            ("waves.heal.kind=qlora", "waves.heal.distill_share=0", "shed.heal.num_steps=0"),
+            {"2106.09685", "2312.15230", "2305.14314"},
+            {"2208.11580"},
+        ),
         (("quantize.rounding.kind=feedback",), {"2210.17323"}, set()),
         (("model=my-model",), set(), {"2502.02737"}),
     ],

@@ -90,7 +90,7 @@ def test_checking_recipes_and_listing_their_settings_loads_no_torch() -> None:
         ({"steps": [{"kind": "seed"}, {"kind": "sow"}]}, "steps.1"),
         ({"steps": [{"kind": "seed", "speed": 1}]}, "steps.0.seed.speed"),
         ({"steps": [{"kind": "waves", "shed": {"fraction": 0.2}}]}, "steps.0.waves.shed.fraction"),
-        ({"steps": [{"kind": "waves", "heal": {"num_steps": "many"}}]}, "steps.0.waves.heal.num_steps"),
+        ({"steps": [{"kind": "waves", "heal": {"num_steps": "many"}}]}, "steps.0.waves.heal.blockwise.num_steps"),
         ({"evaluate": {"gate": [{**RULE, "limit": "low"}]}}, "evaluate.gate.0.limit"),
         ({"evaluate": {"gate": [{**RULE, "limit": float("inf")}]}}, "evaluate.gate.0.limit"),
     ],
@@ -123,6 +123,20 @@ def test_too_few_windows_for_a_late_step_are_refused_before_the_first(override: 
     message = refusal(raw(), "low_rank.batch_size=4", override)
     assert "'low_rank' learns on 7 windows; a batch size of 4 needs 8" in message
     resolve_recipe(raw(), overrides=["low_rank.batch_size=4", override], until="quantize")
+
+
+def test_healing_is_by_blocks_unless_named_and_each_way_has_its_own_settings() -> None:
+    assert resolve_recipe(raw(), overrides=["waves.heal.num_steps=7"]).step("waves").heal.kind == "blockwise"
+    named = resolve_recipe(raw(), overrides=["waves.heal.kind=qlora", "waves.heal.rank=4"]).step("waves").heal
+    assert (named.kind, named.rank, named.base) == ("qlora", 4, "nf4")
+    assert "steps.2.waves.heal.distill.rank: " in refusal(raw(), "waves.heal.kind=distill", "waves.heal.rank=4")
+
+
+def test_healing_that_would_hold_all_its_windows_back_is_refused() -> None:
+    changes = ("waves.heal.kind=lora", "waves.heal.num_deciding_windows=4")
+    for windows in ("waves.heal.num_windows=4", "data.num_healing_windows=4"):
+        assert "none is left to learn from" in refusal(raw(), *changes, windows, "low_rank.batch_size=1")
+    resolve_recipe(raw(), overrides=[*changes, "waves.heal.num_windows=5"])
 
 
 @pytest.mark.parametrize("count", range(1, len(KINDS) + 1))

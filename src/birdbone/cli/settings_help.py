@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -80,18 +80,22 @@ def _settings(path: str, field: FieldInfo) -> Iterator[SettingHelp]:
         choices = " | ".join(str(get_args(model.model_fields["kind"].annotation)[0]) for model in models)
         default = getattr(field.default, "kind", "")
         yield SettingHelp(path=f"{path}.kind", type=choices, default=str(default), help=_help(field.description))
-    for model in models:
+    told: set[str] = set()
+    for model in sorted(models, key=lambda model: not isinstance(field.default, model)):
         for name, inner in model.model_fields.items():
-            if name != "kind" or len(get_args(inner.annotation)) > 1:
-                rows = _settings(f"{path}.{name}", inner)
-                is_default = len(models) == 1 or isinstance(field.default, model)
-                yield from rows if is_default else (_of_kind(row, model) for row in rows)
+            if name in told or (name == "kind" and len(get_args(inner.annotation)) == 1):
+                continue  # kinds may share a setting
+            told.add(name)
+            rows = _settings(f"{path}.{name}", inner)
+            is_default = len(models) == 1 or isinstance(field.default, model)
+            owners = [each for each in models if name in each.model_fields]
+            yield from rows if is_default else (_of_kinds(row, owners) for row in rows)
 
 
-def _of_kind(row: SettingHelp, model: type[BaseModel]) -> SettingHelp:
+def _of_kinds(row: SettingHelp, models: Sequence[type[BaseModel]]) -> SettingHelp:
     """Return a setting that there is only where another kind than the default one is chosen."""
-    kind = str(get_args(model.model_fields["kind"].annotation)[0])
-    return replace(row, default="", help=f"{row.help} Where the kind is {kind}.")
+    kinds = ", ".join(str(get_args(model.model_fields["kind"].annotation)[0]) for model in models)
+    return replace(row, default="", help=f"{row.help} Where the kind is {kinds}.")
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -33,7 +33,10 @@ BirdboneError
     ├── RankError                 compress.rank
     ├── NegativeWeightError       compress.negative_weight
     ├── TooFewWindowsError        compress.too_few_windows
-    └── SharesMissingError        compress.shares_missing
+    ├── SharesMissingError        compress.shares_missing
+    ├── NoZerosError              compress.no_zeros
+    ├── ModelsDifferError         compress.models_differ
+    └── BadAdapterError           compress.bad_adapter
 ```
 """
 
@@ -99,7 +102,7 @@ class NegativeScoreError(CompressError):
 
 
 class HealingDivergedError(CompressError):
-    """A block's healing loss became NaN or infinite even at a quarter of the rate; the blocks below it are healed."""
+    """A healing loss became NaN or infinite even at a quarter of the rate; blocks below the one named are healed."""
 
     code = "compress.healing_diverged"
     hint = "Lower `heal.learning_rate`."
@@ -271,3 +274,26 @@ class SharesMissingError(CompressError):
 
     code = "compress.shares_missing"
     hint = "Hand it the shares (`thresholds.ground.fractions_of`), or set `shed.cluster` to `linear`."
+
+
+class NoZerosError(CompressError):
+    """A model was to be healed under the mask of its zeros, and has none."""
+
+    code = "compress.no_zeros"
+    hint = (
+        "Prune it first, such as with `birdbone compress shed MODEL --pattern unstructured --share 0.5 --out FOLDER`."
+    )
+
+
+class ModelsDifferError(CompressError):
+    """A pruned model and the dense one that it should learn from do not have the same parts."""
+
+    code = "compress.models_differ"
+    hint = "Name the model that the pruned one was made from."
+
+
+class BadAdapterError(CompressError):
+    """A file does not hold masked adapters."""
+
+    code = "compress.bad_adapter"
+    hint = "Give the file that `birdbone compress heal --adapter FILE` wrote."

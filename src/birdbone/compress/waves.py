@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from birdbone.compress.config import RegrowConfig, WavesConfig
 from birdbone.compress.errors import SharesMissingError
 from birdbone.compress.gradients import GradientStatistics
-from birdbone.compress.healing import HealReport, heal_blocks
+from birdbone.compress.healing import HealReport, heal_model
 from birdbone.compress.importance import score_linear
 from birdbone.compress.refit import refit_survivors
 from birdbone.compress.regrowth import choose_regrowth, loss_gradients
@@ -108,10 +108,10 @@ def heal_wave(
     progress: Progress = lambda _done, _total: None,
     sink: MetricSink | None = None,
 ) -> HealReport | None:
-    """Heal every block in place and return the report; None where the settings leave healing out."""
+    """Heal in place as the settings say and return the report; None where they leave healing out."""
     if config.heal.num_steps == 0:
         return None
-    return heal_blocks(
+    return heal_model(
         model,
         dense,
         architecture,

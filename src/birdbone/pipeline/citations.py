@@ -135,6 +135,38 @@ CITATIONS: dict[str, Citation] = {
         year=2023,
         eprint="2302.04089",
     ),
+    "distill": Citation(
+        key="hinton2015distilling",
+        used_for="healing by distillation from the dense model",
+        title="Distilling the Knowledge in a Neural Network",
+        author="Hinton, Geoffrey and Vinyals, Oriol and Dean, Jeff",
+        year=2015,
+        eprint="1503.02531",
+    ),
+    "lora": Citation(
+        key="hu2021lora",
+        used_for="healing by low-rank updates",
+        title="LoRA: Low-Rank Adaptation of Large Language Models",
+        author="Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and others",
+        year=2021,
+        eprint="2106.09685",
+    ),
+    "masked_lora": Citation(
+        key="zimmer2023perp",
+        used_for="low-rank updates under the mask, and norms that learn",
+        title="PERP: Rethinking the Prune-Retrain Paradigm in the Era of LLMs",
+        author="Zimmer, Max and Andoni, Megi and Spiegel, Christoph and Pokutta, Sebastian",
+        year=2023,
+        eprint="2312.15230",
+    ),
+    "qlora": Citation(
+        key="dettmers2023qlora",
+        used_for="low-rank updates beside weights in 4 bits",
+        title="QLoRA: Efficient Finetuning of Quantized LLMs",
+        author="Dettmers, Tim and Pagnoni, Artidoro and Holtzman, Ari and Zettlemoyer, Luke",
+        year=2023,
+        eprint="2305.14314",
+    ),
     "regrow": Citation(
         key="evci2019rigl",
         used_for="the regrowth of weights after a spike",
@@ -236,15 +268,25 @@ def _of_quantize(settings: Mapping[str, Any]) -> Iterator[str]:
 def _of_cuts(settings: Mapping[str, Any]) -> Iterator[str]:
     heal = settings.get("heal", {})
     yield "structures"
-    if heal.get("num_steps", 0) > 0 and heal.get("kind") in CITATIONS:
-        yield heal["kind"]
+    if heal.get("num_steps", 0) > 0:
+        yield from _of_healing(heal)
 
 
 def _of_waves(settings: Mapping[str, Any], *, has_regrown: bool) -> Iterator[str]:
     heal = settings.get("heal", {})
     yield from (name for name in (settings.get("importance", {}).get("kind"),) if name in CITATIONS)
     yield "refit"
-    if heal.get("num_steps", 0) > 0 and heal.get("kind") in CITATIONS:
-        yield heal["kind"]
+    if heal.get("num_steps", 0) > 0:
+        yield from _of_healing(heal)
     if has_regrown:
         yield "regrow"
+
+
+def _of_healing(heal: Mapping[str, Any]) -> Iterator[str]:
+    kind, distill_share = heal.get("kind"), heal.get("distill_share", 0)
+    if kind in ("lora", "qlora"):
+        yield from ("lora", "masked_lora")
+    if kind in ("blockwise", "qlora"):
+        yield kind
+    if kind in ("distill", "lora", "qlora") and distill_share > 0:
+        yield "distill"

@@ -9,7 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from birdbone.compress.config import FIRST_TOKEN_SHARE, LowRankConfig, QuantizeConfig, ShedStructuresConfig, WavesConfig
+from birdbone.compress.config import (
+    FIRST_TOKEN_SHARE,
+    HealConfig,
+    LowRankConfig,
+    QuantizeConfig,
+    ShedStructuresConfig,
+    WavesConfig,
+)
 from birdbone.core import Settings, read_yaml
 from birdbone.data.config import DataConfig
 from birdbone.evaluate.config import EvaluateConfig
@@ -284,7 +291,19 @@ def _check_order(recipe: Recipe) -> None:
 
 
 def _check_windows(recipe: Recipe) -> None:
-    """Refuse now what `low_rank` would refuse after the waves: it learns on one batch at least and decides on one."""
+    """Refuse now what steps would refuse later: healing and `low_rank` learn on some windows and decide on others."""
+    for step in filter(None, (recipe.step("shed"), recipe.step("waves"))):
+        heal: HealConfig = step.heal
+        if heal.kind == "blockwise" or heal.num_steps == 0:
+            continue
+        num_windows = min(heal.num_windows, recipe.data.num_healing_windows)
+        if num_windows <= heal.num_deciding_windows:
+            raise BadRecipeError(
+                f"Of {num_windows} healing windows '{step.kind}.heal' holds {heal.num_deciding_windows} back "
+                "to decide; none is left to learn from.",
+                hint=f"Raise `{step.kind}.heal.num_windows` and `data.num_healing_windows`, or lower "
+                f"`{step.kind}.heal.num_deciding_windows`.",
+            )
     low_rank: LowRankStep | None = recipe.step("low_rank")
     if low_rank is None:
         return

@@ -30,6 +30,7 @@ def fit(
     config: FitConfig,
     *,
     after_step: Callable[[], None] = lambda: None,
+    should_stop: Callable[[], bool] = lambda: False,
     sink: MetricSink | None = None,
     name: str = "loss",
 ) -> FitResult:
@@ -38,6 +39,7 @@ def fit(
     Args:
         loss_of_step: the loss of step 0, 1, ...; a pure function of the step and the parameters, so that a fit repeats.
         after_step: runs after each update, such as putting a mask back on.
+        should_stop: asked before each step; with True the fit ends there and keeps what it learned.
         sink: receives each step's loss as `name`.
 
     Raises:
@@ -46,7 +48,7 @@ def fit(
     start = [parameter.detach().clone() for parameter in parameters]
     for attempt in range(config.max_restarts + 1):
         rate = config.learning_rate / 2**attempt
-        losses = _descend(parameters, loss_of_step, config, rate=rate, after_step=after_step)
+        losses = _descend(parameters, loss_of_step, config, rate=rate, after_step=after_step, should_stop=should_stop)
         if losses is not None:
             _report(losses, sink, name)
             return FitResult(losses=tuple(losses), num_restarts=attempt)
@@ -76,12 +78,15 @@ def _descend(
     *,
     rate: float,
     after_step: Callable[[], None],
+    should_stop: Callable[[], bool],
 ) -> list[float] | None:
     optimiser = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.95))
     losses: list[float] = []
     for step in range(config.num_steps):
+        if should_stop():
+            break
         for group in optimiser.param_groups:
-            group["lr"] = rate * _cosine(step, config)
+            group["lr"] = rate * _warmup(step, config) * _cosine(step, config)
         optimiser.zero_grad(set_to_none=True)
         loss = loss_of_step(step)
         if not bool(loss.isfinite()):
@@ -94,6 +99,10 @@ def _descend(
         after_step()
         losses.append(float(loss.detach()))
     return losses
+
+
+def _warmup(step: int, config: FitConfig) -> float:
+    return min(1.0, (step + 1) / (config.num_warmup_steps + 1))
 
 
 def _cosine(step: int, config: FitConfig) -> float:

@@ -110,3 +110,17 @@ def test_a_wave_may_shed_by_the_gradients_of_the_state_that_it_begins_with(
     assert all(0 < value < 1e-3 for value in activations["importance_by_linear"].values())
     assert 0.08 < view.figure("sparsity").value <= 0.10
     assert "theis2018faster" in {citation.key for citation in cite_run(view)}
+
+
+@pytest.mark.parametrize("kind", ["distill", "qlora"])
+def test_a_wave_notes_what_healing_of_the_whole_model_brought(
+    workspace: Workspace, make_recipe: MakeRecipe, kind: str
+) -> None:
+    changes = ("waves.max_waves=1", f"waves.heal.kind={kind}", "waves.heal.num_steps=2", "waves.shed.fraction=0.10")
+    view = run_here(workspace, make_recipe(*changes, until="waves"))
+    (notes,) = waves_of(view)
+    assert notes["healing"] == kind
+    assert "healing_errors_before" not in notes
+    loss = notes["healing_loss"]
+    assert loss["is_kept"] == (loss["after"] <= loss["before"])
+    assert notes["sparsity_by_linear"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from birdbone.cli.compress.clusters import clusters
+from birdbone.cli.compress.heal import heal
 from birdbone.cli.compress.kernels import kernels
 from birdbone.cli.compress.onnx import onnx
 from birdbone.cli.compress.quantize import quantize
@@ -24,6 +25,7 @@ compress.command()(shed)
 compress.command()(restore)
 compress.command()(clusters)
 compress.command()(tune)
+compress.command()(heal)
 compress.command()(quantize)
 compress.command()(onnx)
 compress.command()(kernels)

@@ -17,7 +17,17 @@ from birdbone.compress.config.clusters import (
 from birdbone.compress.config.control import AdaptiveControl, ControlConfig, EmergencyConfig, FixedControl
 from birdbone.compress.config.damage import DamageConfig, IntegrityConfig, SeverityLimits
 from birdbone.compress.config.growth import GrowthConfig, PlateKind, ProtectConfig
-from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
+from birdbone.compress.config.healing import (
+    AdapterHealing,
+    BlockwiseConfig,
+    DistillConfig,
+    HealConfig,
+    LoraConfig,
+    QloraConfig,
+    RefitConfig,
+    RegrowConfig,
+    WholeModelHealing,
+)
 from birdbone.compress.config.importance import (
     METRICS,
     FisherConfig,
@@ -62,6 +72,7 @@ from birdbone.compress.config.waves import ShedConfig, StopLossConfig, WavesConf
 __all__ = [
     "FIRST_TOKEN_SHARE",
     "METRICS",
+    "AdapterHealing",
     "AdaptiveControl",
     "AdaptivePattern",
     "AgglomerativeConfig",
@@ -70,12 +81,14 @@ __all__ = [
     "Balance",
     "BlockPattern",
     "BlockType",
+    "BlockwiseConfig",
     "CalibrationChoiceConfig",
     "ClusterConfig",
     "ClusterMethod",
     "ClusterScope",
     "ControlConfig",
     "DamageConfig",
+    "DistillConfig",
     "EmergencyConfig",
     "EvenBudget",
     "FactorConfig",
@@ -93,6 +106,7 @@ __all__ = [
     "IntegrityConfig",
     "KMeansConfig",
     "LinearRole",
+    "LoraConfig",
     "LossBudget",
     "LowRankConfig",
     "MagnitudeConfig",
@@ -102,6 +116,7 @@ __all__ = [
     "PlateKind",
     "ProtectConfig",
     "PrunerZeroConfig",
+    "QloraConfig",
     "QuantizeConfig",
     "QuantizeFormat",
     "RankConfig",
@@ -129,5 +144,6 @@ __all__ = [
     "UnstructuredPattern",
     "WandaConfig",
     "WavesConfig",
+    "WholeModelHealing",
     "ZeroPattern",
 ]

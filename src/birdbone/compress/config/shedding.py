@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from birdbone.compress.config.growth import ProtectConfig
-from birdbone.compress.config.healing import HealConfig
+from birdbone.compress.config.healing import BlockwiseConfig, HealConfig, heal_by_blocks_unless_named
 from birdbone.core import Settings
 
 StructuralKind = Literal["neuron", "head", "kv_group", "layer", "attention", "feed_forward"]
@@ -116,7 +116,9 @@ class ShedStructuresConfig(Settings):
     """Calibration windows on which the loss of taking each block out is measured."""
     damping: float = Field(default=0.01, ge=1e-6, le=1)
     """Share of the mean input power that the refit adds to every input."""
-    heal: HealConfig = HealConfig()
-    """How each cut is healed against the dense model; a cut that took whole layers is not."""
+    heal: HealConfig = Field(default=BlockwiseConfig(), discriminator="kind")
+    """How each cut is healed against the dense model; where whole layers went, not block by block."""
     max_rise: float = Field(default=0.03, gt=0, le=1000)
     """Rise of perplexity over the dense model, and of one cut, beyond which a cut is undone and no other follows."""
+
+    _name_heal = field_validator("heal", mode="before")(heal_by_blocks_unless_named)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from birdbone.compress.config.control import AdaptiveControl, EmergencyConfig, FixedControl
 from birdbone.compress.config.damage import DamageConfig
-from birdbone.compress.config.healing import HealConfig, RefitConfig, RegrowConfig
+from birdbone.compress.config.healing import (
+    BlockwiseConfig,
+    HealConfig,
+    RefitConfig,
+    RegrowConfig,
+    heal_by_blocks_unless_named,
+)
 from birdbone.compress.config.importance import ImportanceConfig, WandaConfig
 from birdbone.core import Settings
 
@@ -44,7 +50,7 @@ class WavesConfig(Settings):
     """What goes first."""
     refit: RefitConfig = RefitConfig()
     """How the rest takes over its work."""
-    heal: HealConfig = HealConfig()
+    heal: HealConfig = Field(default=BlockwiseConfig(), discriminator="kind")
     """How the model is mended after each wave."""
     regrow: RegrowConfig = RegrowConfig()
     """What a spike of the loss brings back."""
@@ -56,3 +62,5 @@ class WavesConfig(Settings):
     """What ends the waves at once."""
     damage: DamageConfig = DamageConfig()
     """What is measured of each layer after a wave."""
+
+    _name_heal = field_validator("heal", mode="before")(heal_by_blocks_unless_named)

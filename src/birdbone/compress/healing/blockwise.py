@@ -9,36 +9,24 @@ that its steps left worse than they found it (the rate was too high) is put back
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 
-from birdbone.compress.config import HealConfig
+from birdbone.compress.config import BlockwiseConfig
 from birdbone.compress.damage import allocate_steps, own_errors
 from birdbone.compress.errors import HealingDivergedError, NoCalibrationDataError
+from birdbone.compress.healing.masking import Masked, Masks, copies, masked_weights, num_held, put_back, put_masks_on
+from birdbone.compress.healing.report import HealReport
 from birdbone.compress.streams import Streams, advance, mean_relative_error, open_streams, relative_error
 from birdbone.models import Architecture, run_block
 from birdbone.train import DivergedError, FitConfig
 from birdbone.train.loop import fit, trainable
 from birdbone.watch import MetricSink
-
-Masks = Mapping[str, Bool[Tensor, "F D"]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealReport:
-    """Relative squared error of each block's output against the dense model, before and after its steps."""
-
-    errors_before: tuple[float, ...]
-    errors_after: tuple[float, ...]
-    losses: tuple[tuple[float, ...], ...]
-    """Loss of each step of each block, before its update."""
-    num_steps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +37,7 @@ class _HealedBlock:
     error_before: float
     error_after: float
     losses: tuple[float, ...]
+    num_learned: int
 
 
 def heal_blocks(
@@ -58,9 +47,10 @@ def heal_blocks(
     *,
     windows_NT: Int[Tensor, "N T"],
     masks: Masks,
-    config: HealConfig,
+    config: BlockwiseConfig,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     sink: MetricSink | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> HealReport:
     """Teach each block of `pruned` to give the outputs of `dense`, in place, and report the error of each.
 
@@ -69,6 +59,7 @@ def heal_blocks(
         masks: by the linear's path, True where a weight survives; a linear without an entry is free.
         progress: called with blocks done and blocks in all.
         sink: receives each block's error after healing as `healing_error`, its index as the step.
+        should_stop: asked before each block; with True the blocks from there on stay as they are.
 
     Raises:
         NoCalibrationDataError: no windows.
@@ -83,6 +74,8 @@ def heal_blocks(
     steps = _allotted_steps(pruned, dense, architecture, windows_NT, config)
     healed: list[_HealedBlock] = []
     for index in range(architecture.num_layers):
+        if should_stop():
+            break
         targets = advance(dense, architecture, index, streams.dense, streams.context)
         block = _heal_block(
             pruned, architecture, index, streams, targets, masks=masks, config=config, num_steps=steps[index]
@@ -92,20 +85,28 @@ def heal_blocks(
         if sink is not None:
             sink.log("healing_error", block.error_after, step=index)
         progress(index + 1, architecture.num_layers)
-    return _report(healed, num_steps=sum(steps))
+    return _report(healed, tokens_a_step=streams.dense[0][..., 0].numel())
 
 
-def _report(healed: list[_HealedBlock], *, num_steps: int) -> HealReport:
+def _report(healed: list[_HealedBlock], *, tokens_a_step: int) -> HealReport:
+    num_steps = sum(len(block.losses) for block in healed)
     return HealReport(
+        kind="blockwise",
         errors_before=tuple(block.error_before for block in healed),
         errors_after=tuple(block.error_after for block in healed),
         losses=tuple(block.losses for block in healed),
         num_steps=num_steps,
+        num_tokens=num_steps * tokens_a_step // max(1, len(healed)),
+        num_learned=sum(block.num_learned for block in healed),
     )
 
 
 def _allotted_steps(
-    pruned: PreTrainedModel, dense: PreTrainedModel, architecture: Architecture, windows_NT: Tensor, config: HealConfig
+    pruned: PreTrainedModel,
+    dense: PreTrainedModel,
+    architecture: Architecture,
+    windows_NT: Tensor,
+    config: BlockwiseConfig,
 ) -> list[int]:
     """Return the steps of each block: the same for all, or by what its own damage is on the first batch."""
     if config.intensity == "even":
@@ -127,12 +128,13 @@ def _heal_block(
     targets: list[Tensor],
     *,
     masks: Masks,
-    config: HealConfig,
+    config: BlockwiseConfig,
     num_steps: int,
 ) -> _HealedBlock:
     parameters, masked = _block_parameters(model, architecture, index, masks)
-    _put_masks_on(masked)
-    start = [parameter.detach().clone() for parameter in parameters]
+    put_masks_on(masked)
+    start = copies(parameters)
+    num_learned = sum(parameter.numel() for parameter in parameters) - num_held(masked)
     outputs = advance(model, architecture, index, streams.student, streams.context)
     before = mean_relative_error(outputs, targets)
 
@@ -146,9 +148,9 @@ def _heal_block(
     healed = advance(model, architecture, index, streams.student, streams.context)
     after = mean_relative_error(healed, targets)
     if not after <= before:
-        _put_back(parameters, start)
-        return _HealedBlock(outputs=outputs, error_before=before, error_after=before, losses=losses)
-    return _HealedBlock(outputs=healed, error_before=before, error_after=after, losses=losses)
+        put_back(parameters, start)
+        healed, after = outputs, before
+    return _HealedBlock(outputs=healed, error_before=before, error_after=after, losses=losses, num_learned=num_learned)
 
 
 def _fit_block(
@@ -156,7 +158,7 @@ def _fit_block(
     parameters: list[Parameter],
     loss_of_step: Callable[[int], Tensor],
     *,
-    masked: list[tuple[Parameter, Tensor]],
+    masked: Masked,
     rate: float,
     num_steps: int,
 ) -> tuple[float, ...]:
@@ -168,7 +170,7 @@ def _fit_block(
                 parameters,
                 loss_of_step,
                 FitConfig(num_steps=num_steps, learning_rate=rate),
-                after_step=lambda: _put_masks_on(masked),
+                after_step=lambda: put_masks_on(masked),
             )
     except DivergedError as error:
         raise HealingDivergedError(f"Healing of block {index} diverged.", block=index) from error
@@ -177,20 +179,7 @@ def _fit_block(
 
 def _block_parameters(
     model: PreTrainedModel, architecture: Architecture, index: int, masks: Masks
-) -> tuple[list[Parameter], list[tuple[Parameter, Tensor]]]:
+) -> tuple[list[Parameter], Masked]:
     parameters = list(model.get_submodule(architecture.layer_path(index)).parameters())
-    paths = [slot.path for slot in architecture.layers[index].linears if slot.path in masks]
-    masked = [(model.get_parameter(f"{path}.weight"), masks[path]) for path in paths]
-    return parameters, masked
-
-
-@torch.no_grad()
-def _put_masks_on(masked: list[tuple[Parameter, Tensor]]) -> None:
-    for parameter, mask_FD in masked:
-        parameter.mul_(mask_FD)
-
-
-@torch.no_grad()
-def _put_back(parameters: list[Parameter], values: list[Tensor]) -> None:
-    for parameter, value in zip(parameters, values, strict=True):
-        parameter.copy_(value)
+    paths = [slot.path for slot in architecture.layers[index].linears]
+    return parameters, masked_weights(model, paths, masks)

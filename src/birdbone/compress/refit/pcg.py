@@ -55,7 +55,8 @@ def refit_survivors(
 
 
 def _dot(left_FD: Tensor, right_FD: Tensor) -> Tensor:
-    return torch.linalg.vecdot(left_FD, right_FD).unsqueeze(1)
+    dots_F: Tensor = torch.linalg.vecdot(left_FD, right_FD)
+    return dots_F[:, None]
 
 
 def _safe_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

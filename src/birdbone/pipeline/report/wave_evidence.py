@@ -29,7 +29,8 @@ class ForecastRow:
 class SpikeRow:
     """A spike of the loss while a wave healed."""
 
-    block: int
+    block: int | None
+    """None where the whole model learned at once."""
     start: int
     """Step of the wave's healing at which it was told."""
     severity: str
@@ -128,5 +129,8 @@ def damage_grid(rows: Sequence[tuple[str, Sequence[float | None]]]) -> LinearGri
 
 def _spike(told: Mapping[str, Any]) -> SpikeRow:
     return SpikeRow(
-        block=int(told["block"]), start=int(told["start"]), severity=str(told["severity"]), votes=tuple(told["votes"])
+        block=None if told["block"] is None else int(told["block"]),
+        start=int(told["start"]),
+        severity=str(told["severity"]),
+        votes=tuple(told["votes"]),
     )

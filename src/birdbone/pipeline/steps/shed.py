@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from birdbone.compress import cut_shares, judge_wave
 from birdbone.compress.config import StopLossConfig, StructuresPattern, TargetedPattern
 from birdbone.compress.growth import build_dependency_graph
-from birdbone.compress.healing import heal_blocks
+from birdbone.compress.healing import heal_model
 from birdbone.compress.shedding.cutting import cut_model
 from birdbone.compress.shedding.planning import plan_cut
 from birdbone.compress.waves import draw_windows
@@ -33,6 +33,7 @@ from birdbone.pipeline.steps.materials import (
     take_array,
     take_model,
 )
+from birdbone.pipeline.steps.wave_evidence import healing_notes
 from birdbone.vault import move_ref
 
 
@@ -124,11 +125,9 @@ def _cut(context: StepContext, settings: ShedStep, state: LoadedModel, pattern: 
 
 
 def _heal(context: StepContext, settings: ShedStep, state: LoadedModel, dense: LoadedModel) -> dict[str, Any]:
-    """Heal in place and return what that did; nothing where healing is off, or whole layers are gone.
-
-    Without as many blocks as the dense model has there is no block for block to imitate.
-    """
-    if settings.heal.num_steps == 0 or state.architecture.num_layers != dense.architecture.num_layers:
+    """Heal in place and return what that did; nothing where healing is off, or needs blocks that are gone."""
+    has_all_layers = state.architecture.num_layers == dense.architecture.num_layers
+    if settings.heal.num_steps == 0 or (settings.heal.kind == "blockwise" and not has_all_layers):
         return {}
     windows_NT = draw_windows(
         as_token_ids(take_array(context, "windows", "healing")),
@@ -137,7 +136,7 @@ def _heal(context: StepContext, settings: ShedStep, state: LoadedModel, dense: L
         seed=context.recipe.seed,
     )
     with compute_in(context.recipe.dtype):
-        report = heal_blocks(
+        report = heal_model(
             state.model,
             dense.model,
             state.architecture,
@@ -147,7 +146,7 @@ def _heal(context: StepContext, settings: ShedStep, state: LoadedModel, dense: L
             progress=context.progress("heal"),
             sink=context.sink,
         )
-    return {"healing_errors_before": report.errors_before, "healing_errors_after": report.errors_after}
+    return healing_notes(report)
 
 
 def _undo(context: StepContext, base: StartingPoint, *, number: int, version: str) -> None:

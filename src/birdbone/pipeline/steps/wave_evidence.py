@@ -55,21 +55,33 @@ def plain_profile(profile: DamageProfile) -> dict[str, Any]:
     }
 
 
+def healing_notes(report: HealReport) -> dict[str, Any]:
+    """Return what a wave notes of its healing."""
+    notes: dict[str, Any] = {"healing": report.kind, "spikes": healing_spikes(report)}
+    if report.errors_before:
+        notes |= {"healing_errors_before": report.errors_before, "healing_errors_after": report.errors_after}
+    if report.loss_before is not None and report.loss_after is not None:
+        losses = {"before": _finite(report.loss_before), "after": _finite(report.loss_after)}
+        notes["healing_loss"] = losses | {"is_kept": report.is_kept}
+    return notes
+
+
 def healing_spikes(report: HealReport) -> list[dict[str, Any]]:
-    """Return the spikes of the healing loss, each with its block.
+    """Return the spikes of the healing loss, each with its block; None where the whole model learned.
 
     The losses of all blocks are one stream: each as the log of its share of the error with which its block began, so
-    that loud and quiet blocks are on one level.
+    that loud and quiet blocks are on one level. Those of the whole model are shares of the first.
     """
+    begun = report.errors_before or tuple(losses[0] if losses else math.nan for losses in report.losses)
     stream = [
-        (block, _share(loss, report.errors_before[block]))
+        (block if report.errors_before else None, _share(loss, begun[block]))
         for block, losses in enumerate(report.losses)
         for loss in losses
     ]
     return [plain_spike(spike, block=stream[spike.start][0]) for spike in find_spikes(value for _, value in stream)]
 
 
-def plain_spike(spike: Spike, *, block: int) -> dict[str, Any]:
+def plain_spike(spike: Spike, *, block: int | None) -> dict[str, Any]:
     """Return a spike as plain data; a peak that is not finite is None."""
     plain = asdict(spike) | {"block": block, "votes": list(spike.votes)}
     return plain | {key: None for key in ("peak", "peak_deviation") if not math.isfinite(plain[key])}
@@ -82,4 +94,8 @@ def _share(loss: float, error_before: float) -> float:
 
 
 def _plain(values: Iterable[float]) -> list[float | None]:
-    return [float(value) if math.isfinite(value) else None for value in values]
+    return [_finite(value) for value in values]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -33,7 +33,7 @@ from birdbone.pipeline.steps.materials import (
     take_tensors,
 )
 from birdbone.pipeline.steps.wave_clusters import cluster_shares
-from birdbone.pipeline.steps.wave_evidence import cost_notes, damage_notes, healing_spikes
+from birdbone.pipeline.steps.wave_evidence import cost_notes, damage_notes, healing_notes
 from birdbone.pipeline.steps.wave_plans import (
     Foresight,
     foresee,
@@ -222,11 +222,7 @@ def _heal(
         )
     if report is None:
         return {}
-    return {
-        "healing_errors_before": report.errors_before,
-        "healing_errors_after": report.errors_after,
-        "spikes": healing_spikes(report),
-    }
+    return healing_notes(report)
 
 
 def _store_and_judge(context: StepContext, state: LoadedModel) -> _Judged:

@@ -10,35 +10,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.compress.conftest import Dense
+from tests.compress.healing.pruned import assert_masks_hold, state_of, thin_out
 from tests.compress.matrices import law
-from torch import Tensor
 
-from birdbone.compress.config import HealConfig
+from birdbone.compress.config import BlockwiseConfig
 from birdbone.compress.errors import HealingDivergedError, NoCalibrationDataError
 from birdbone.compress.healing import HealReport, blockwise, heal_blocks
-from birdbone.compress.shedding import shed_lowest
 from birdbone.compress.waves import Masks
 from birdbone.models import LoadedModel
 from birdbone.watch import MemorySink
 
 pytestmark = pytest.mark.usefixtures("dense_stays")
 
-CONFIG = HealConfig(num_steps=24, num_windows=8, batch_size=4, learning_rate=1e-3)
+CONFIG = BlockwiseConfig(num_steps=24, num_windows=8, batch_size=4, learning_rate=1e-3)
 
 
-def thin_out(loaded: LoadedModel, *, fraction: float = 0.5) -> Masks:
-    """Shed the smallest weights of every linear and leave the rest as they are."""
-    masks = {}
-    for path in loaded.architecture.linear_paths:
-        weight_FD = loaded.model.get_parameter(f"{path}.weight")
-        everything_FD = torch.ones_like(weight_FD, dtype=torch.bool)
-        masks[path] = shed_lowest(weight_FD.detach().abs(), everything_FD, fraction=fraction)
-        with torch.no_grad():
-            weight_FD.mul_(masks[path])
-    return masks
-
-
-def heal(pruned: LoadedModel, dense: Dense, masks: Masks, config: HealConfig = CONFIG, **settings: Any) -> HealReport:
+def heal(
+    pruned: LoadedModel, dense: Dense, masks: Masks, config: BlockwiseConfig = CONFIG, **settings: Any
+) -> HealReport:
     return heal_blocks(
         pruned.model,
         dense.loaded.model,
@@ -48,17 +37,6 @@ def heal(pruned: LoadedModel, dense: Dense, masks: Masks, config: HealConfig = C
         config=config,
         **settings,
     )
-
-
-def state_of(loaded: LoadedModel) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
-
-
-def assert_masks_hold(loaded: LoadedModel, masks: Masks) -> None:
-    for path, mask_FD in masks.items():
-        weight_FD = loaded.model.get_parameter(f"{path}.weight")
-        assert bool((weight_FD[~mask_FD] == 0).all())
-        assert bool((weight_FD[mask_FD] != 0).any())
 
 
 def test_it_lowers_the_error_of_every_block_and_the_perplexity_and_revives_nothing(
@@ -88,7 +66,7 @@ def test_the_same_healing_gives_the_same_bits(tiny_model_folder: Any, dense: Den
 def test_zero_steps_change_nothing(tiny_model: LoadedModel, dense: Dense) -> None:
     masks = thin_out(tiny_model)
     before = state_of(tiny_model)
-    report = heal(tiny_model, dense, masks, HealConfig(num_steps=0))
+    report = heal(tiny_model, dense, masks, BlockwiseConfig(num_steps=0))
     assert all(torch.equal(before[name], tensor) for name, tensor in tiny_model.model.state_dict().items())
     assert report.errors_after == report.errors_before
     assert report.num_steps == 0
@@ -105,7 +83,7 @@ def test_a_rate_that_is_too_high_leaves_each_block_no_worse(
 ) -> None:
     masks = thin_out(tiny_model)
     before = dense.perplexity(tiny_model.model)
-    report = heal(tiny_model, dense, masks, HealConfig(num_steps=24, learning_rate=learning_rate))
+    report = heal(tiny_model, dense, masks, BlockwiseConfig(num_steps=24, learning_rate=learning_rate))
     assert all(after <= before for before, after in zip(report.errors_before, report.errors_after, strict=True))
     assert dense.perplexity(tiny_model.model) <= before * 1.1
     assert_masks_hold(tiny_model, masks)
@@ -132,7 +110,7 @@ def test_what_a_mask_drops_is_put_to_zero_even_if_it_came_alive(tiny_model: Load
     with torch.no_grad():
         for path in masks:
             tiny_model.model.get_parameter(f"{path}.weight").add_(0.01)
-    heal(tiny_model, dense, masks, HealConfig(num_steps=2))
+    heal(tiny_model, dense, masks, BlockwiseConfig(num_steps=2))
     assert_masks_hold(tiny_model, masks)
 
 
@@ -142,14 +120,16 @@ def test_gradients_and_whether_they_are_wanted_are_left_as_they_were(
 ) -> None:
     masks = thin_out(tiny_model)
     tiny_model.model.requires_grad_(requires_grad)
-    heal(tiny_model, dense, masks, HealConfig(num_steps=4))
+    heal(tiny_model, dense, masks, BlockwiseConfig(num_steps=4))
     assert {parameter.requires_grad for parameter in tiny_model.model.parameters()} == {requires_grad}
     assert all(parameter.grad is None for parameter in tiny_model.model.parameters())
 
 
 def test_fewer_windows_than_a_batch_will_do_and_none_is_an_error(tiny_model: LoadedModel, dense: Dense) -> None:
     masks = thin_out(tiny_model)
-    report = heal(tiny_model, dense, masks, HealConfig(num_steps=4, batch_size=64), windows_NT=dense.healing_NT[:1])
+    report = heal(
+        tiny_model, dense, masks, BlockwiseConfig(num_steps=4, batch_size=64), windows_NT=dense.healing_NT[:1]
+    )
     assert sum(report.errors_after) < sum(report.errors_before)
     with pytest.raises(NoCalibrationDataError):
         heal(tiny_model, dense, masks, windows_NT=dense.healing_NT[:0])
@@ -161,7 +141,7 @@ def test_each_block_reports_its_error_and_its_progress(tiny_model: LoadedModel, 
         tiny_model,
         dense,
         thin_out(tiny_model),
-        HealConfig(num_steps=4),
+        BlockwiseConfig(num_steps=4),
         sink=sink,
         progress=lambda done, total: seen.append((done, total)),
     )
@@ -176,3 +156,19 @@ def test_steps_are_spread_evenly_and_none_is_lost(num_steps: int, num_blocks: in
     steps = blockwise._steps_per_block(num_steps, num_blocks)
     assert sum(steps) == num_steps
     assert max(steps) - min(steps) <= 1
+
+
+def test_blocks_after_a_stop_stay_as_they_are(tiny_model: LoadedModel, dense: Dense) -> None:
+    masks, seen = thin_out(tiny_model), []
+    before = state_of(tiny_model)
+    report = heal(
+        tiny_model,
+        dense,
+        masks,
+        progress=lambda done, total: seen.append(done),
+        should_stop=lambda: len(seen) == 2,
+    )
+    assert len(report.errors_after) == 2
+    after = tiny_model.model.state_dict()
+    changed = {int(name.split(".")[2]) for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {0, 1}

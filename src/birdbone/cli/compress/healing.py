@@ -1,0 +1,283 @@
+"""What `compress heal` does and prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError
+from rich.table import Table
+
+from birdbone.cli.errors import UsageError
+from birdbone.cli.evaluate.bars import question_bar
+from birdbone.cli.output import new_table, talk
+from birdbone.compress.config import HealConfig
+from birdbone.compress.errors import NoZerosError
+from birdbone.compress.healing import (
+    HealReport,
+    Placed,
+    Recovery,
+    heal_model,
+    masks_of_zeros,
+    share_won_back,
+    write_adapters,
+)
+from birdbone.compress.healing.masking import Masks
+from birdbone.core import Measurement, digest_json
+from birdbone.data import load_texts, token_windows
+from birdbone.evaluate import paired_ratio
+from birdbone.evaluate.benchmarks.opening import find_candidate
+from birdbone.evaluate.perplexity import perplexity_from_nll, token_nll
+from birdbone.evaluate.statistics import MIN_WINDOWS
+from birdbone.models import LoadedModel, load_model, save_model, use_threads
+from birdbone.models.tensors import as_token_ids
+from birdbone.watch import choose_num_threads
+
+_JUDGED_BATCH = 2
+
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Of what text how many windows are learned from, how many judged on, and tokens a window."""
+
+    source: str
+    num_windows: int
+    num_judged: int
+    window: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What it may take."""
+
+    cpu_minutes: float | None
+    num_threads: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What healing did, measured on the folder as written and loaded again."""
+
+    model: str
+    dense: str
+    config: HealConfig
+    sample: Sample
+    report: HealReport
+    measurements: tuple[Measurement, ...]
+    won_back: Recovery | None
+    num_zeros: int
+    num_revived: int
+    written: tuple[Path, ...]
+
+    def figure(self, name: str) -> Measurement | None:
+        """Return a measurement by its name, or None where it was not taken."""
+        return next((each for each in self.measurements if each.name == name), None)
+
+
+def config_of(method: str, **given: Any) -> HealConfig:
+    """Return the settings that a person asked for; what is None stays as the method has it.
+
+    Raises:
+        UsageError: there is no such method, it has no such setting, or a value is out of its bounds.
+    """
+    values = {"kind": method} | {name: value for name, value in given.items() if value is not None}
+    union: TypeAdapter[HealConfig] = TypeAdapter(Annotated[HealConfig, Field(discriminator="kind")])
+    try:
+        return union.validate_python(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        if fault["type"] == "union_tag_invalid":
+            raise UsageError(f"--method takes blockwise, distill, lora, qlora; {method!r} came.") from error
+        place = ".".join(str(part) for part in fault["loc"][1:])
+        words = "is no setting of this method" if fault["type"] == "extra_forbidden" else fault["msg"]
+        raise UsageError(f"{method}: {place}: {words}; {fault['input']!r} came.") from error
+
+
+def heal(
+    model: str, dense: str, config: HealConfig, *, sample: Sample, out: Path, adapter: Path | None, limits: Limits
+) -> Found:
+    """Heal a model, write it, load it again, judge it, and return what that brought.
+
+    Raises:
+        UsageError: adapters are to be written by a method that has none.
+        NoZerosError, ModelsDifferError: there is no mask, or the dense model is another; nothing was written.
+        ModelError, DataError, CompressError: a model, the text, or healing itself; nothing was written.
+    """
+    if adapter is not None and config.kind not in ("lora", "qlora"):
+        raise UsageError(f"--adapter is for lora and qlora; {config.kind} has no updates of its own.")
+    before = use_threads(limits.num_threads or choose_num_threads())
+    try:
+        return _heal(
+            load_model(model), load_model(dense), config, sample=sample, out=out, adapter=adapter, limits=limits
+        )
+    finally:
+        use_threads(before)
+
+
+def as_json(found: Found) -> dict[str, Any]:
+    """Return everything as plain data."""
+    settings = found.config.model_dump(mode="json")
+    report = asdict(found.report)
+    return {
+        "model": found.model,
+        "dense": found.dense,
+        "settings": settings,
+        "settings_digest": digest_json(settings),
+        "text": asdict(found.sample),
+        "measurements": [each.model_dump(mode="json", exclude_none=True) for each in found.measurements],
+        "won_back": None if found.won_back is None else asdict(found.won_back),
+        "num_zeros": found.num_zeros,
+        "num_revived": found.num_revived,
+        "healing": report,
+        "written": [str(path) for path in found.written],
+    }
+
+
+def tables(found: Found) -> Iterator[Table]:
+    """Yield perplexities, then what it took."""
+    rows = []
+    for name, words in (("dense", "dense"), ("pruned", "pruned"), ("healed", "healed, as written")):
+        figure = found.figure(f"{name}_perplexity")
+        if figure is not None:
+            rows.append((words, f"{figure.value:.3f}", _ends(figure.low, figure.high)))
+    title = f"{found.model}: {found.sample.num_judged} judged windows of {found.sample.window} tokens"
+    yield new_table(("model", "perplexity", "95 % interval"), rows, title=title)
+    report = found.report
+    taken = [
+        ("way", found.config.kind),
+        ("steps", f"{report.num_steps:,}"),
+        ("tokens learned from", f"{report.num_tokens:,}"),
+        ("numbers that learned", f"{report.num_learned:,}"),
+        ("CPU seconds", f"{report.cpu_seconds:.1f}"),
+        ("zeros revived", f"{found.num_revived} of {found.num_zeros:,}"),
+    ]
+    if report.loss_before is not None and report.loss_after is not None:
+        taken.append(("loss on windows held back", f"{report.loss_before:.4f} to {report.loss_after:.4f} nats"))
+    yield new_table(("healing", ""), taken)
+
+
+def verdict(found: Found) -> str:
+    """Return in words what it won back, whichever way it fell."""
+    if not found.report.is_kept:
+        return "Healing did not help on the windows held back from it: the model is as it was."
+    if found.won_back is None:
+        return "Pruning cost nothing that these windows can show, so nothing can be won back."
+    share = f"{100 * found.won_back.value:.0f} %"
+    if found.won_back.low is None or found.won_back.high is None:
+        return f"{share} of the lost log-perplexity won back; {MIN_WINDOWS} judged windows give an interval."
+    ends = f"[{100 * found.won_back.low:.0f}, {100 * found.won_back.high:.0f}]"
+    if found.won_back.low <= 0 <= found.won_back.high:
+        return f"No effect of healing can be shown: {share} {ends} of the lost log-perplexity."
+    return f"{share} {ends} of the lost log-perplexity won back."
+
+
+def _masks_of(pruned: LoadedModel, dense: LoadedModel) -> Masks:
+    """Return the zeros of the model as its masks; one that lost structures need not have any."""
+    try:
+        return masks_of_zeros(pruned.model, pruned.architecture)
+    except NoZerosError:
+        if pruned.model.num_parameters() == dense.model.num_parameters():
+            raise
+        return {}
+
+
+def _heal(
+    pruned: LoadedModel,
+    dense: LoadedModel,
+    config: HealConfig,
+    *,
+    sample: Sample,
+    out: Path,
+    adapter: Path | None,
+    limits: Limits,
+) -> Found:
+    masks = _masks_of(pruned, dense)
+    healing_NT, judged_NT = _windows(dense, sample)
+    learned: list[Placed] = []
+    with question_bar("judging") as tell:
+        nll = {
+            "dense": token_nll(dense.model, judged_NT, batch_size=_JUDGED_BATCH, progress=tell),
+            "pruned": token_nll(pruned.model, judged_NT, batch_size=_JUDGED_BATCH, progress=tell),
+        }
+    talk(f"{pruned.name}: {config.kind}, {len(healing_NT)} windows of {sample.window} tokens")
+    with question_bar("healing") as tell:
+        report = heal_model(
+            pruned.model,
+            dense.model,
+            pruned.architecture,
+            windows_NT=as_token_ids(healing_NT),
+            masks=masks,
+            config=config,
+            progress=tell or (lambda _done, _total: None),
+            should_stop=_out_of_time(limits),
+            keep_adapters=learned.append,
+        )
+    written = [save_model(pruned.model, pruned.tokenizer, out)]
+    if adapter is not None and report.is_kept:
+        written.append(write_adapters(adapter, learned[0]))
+    healed = load_model(str(out))
+    with question_bar("judging") as tell:
+        nll["healed"] = token_nll(healed.model, judged_NT, batch_size=_JUDGED_BATCH, progress=tell)
+    return Found(
+        model=pruned.name,
+        dense=dense.name,
+        config=config,
+        sample=sample,
+        report=report,
+        measurements=tuple(
+            _measurements(nll, {"dense": dense.spec, "pruned": pruned.spec, "healed": str(out)}, sample)
+        ),
+        won_back=share_won_back(nll["dense"], nll["pruned"], nll["healed"], seed=sample.seed),
+        num_zeros=sum(int((~mask_FD).sum()) for mask_FD in masks.values()),
+        num_revived=_num_revived(healed, masks),
+        written=tuple(written),
+    )
+
+
+def _windows(loaded: LoadedModel, sample: Sample) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return windows to heal on and windows to judge on, from two splits without a common document."""
+
+    def encode(words: str) -> list[int]:
+        return list(loaded.tokenizer(words, add_special_tokens=False)["input_ids"])
+
+    corpus = load_texts(sample.source)
+    return (
+        token_windows(corpus.healing, encode, window=sample.window, count=sample.num_windows),
+        token_windows(corpus.heldout, encode, window=sample.window, count=sample.num_judged),
+    )
+
+
+def _measurements(nll: dict[str, NDArray[np.float64]], specs: dict[str, str], sample: Sample) -> Iterator[Measurement]:
+    artefacts = {name: find_candidate(spec, engine="torch", dtype="float32").artefact for name, spec in specs.items()}
+    for name, each_NP in nll.items():
+        perplexity = perplexity_from_nll(each_NP, generator=np.random.default_rng(sample.seed))
+        yield perplexity.measurement(artefact=artefacts[name], name=f"{name}_perplexity")
+    if sample.num_judged >= MIN_WINDOWS:
+        for base in ("pruned", "dense"):
+            ratio = paired_ratio(nll["healed"], nll[base], seed=sample.seed)
+            yield ratio.measurement(artefact=artefacts["healed"], name=f"healed_over_{base}")
+
+
+def _num_revived(healed: LoadedModel, masks: Masks) -> int:
+    return sum(
+        int((healed.model.get_parameter(f"{path}.weight")[~mask_FD] != 0).sum()) for path, mask_FD in masks.items()
+    )
+
+
+def _out_of_time(limits: Limits) -> Callable[[], bool]:
+    if limits.cpu_minutes is None:
+        return lambda: False
+    end = time.process_time() + 60 * limits.cpu_minutes
+    return lambda: time.process_time() > end
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return "not measured" if low is None or high is None else f"{low:.3f} to {high:.3f}"
