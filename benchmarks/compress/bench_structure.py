@@ -1,11 +1,11 @@
 """What a structural cut brings in stock llama.cpp, and what it costs beside LLM-Pruner's way.
 
-Question: with 20 % or 30 % of the decoder's parameters gone as whole structures, how much faster does the stock
+Question: with 20 % or 30 % of all parameters gone from the decoder as whole structures, how much faster does the stock
 llama.cpp decode at the same bits (F16 against F16, Q4_0 against Q4_0), and is the perplexity below that of the
 best-known recipe at equal healing tokens? The bars: at least 1.2 times and 1.35 times; below the peer.
 Method: attention blocks are taken out one by one, each time the one that raises the loss least on calibration windows
 (2SSP), and feed-forward neurons in the order of exact elimination, to one width for all layers, a multiple of 32. The
-rest is refitted by least squares, then healed block by block to the dense model's outputs. Calibration and healing on
+rest is refitted by least squares, then learns from the dense model's predictions. Calibration and healing on
 WikiText-2's validation text, perplexity on its test text with the dense model beside it, paired by window. Both files
 of a pair are decoded in turns in a process of their own; medians over pairs of turns, with their 95 % interval.
 Peer: LLM-Pruner (Ma et al. 2023, arXiv:2305.11627): element-wise first-order Taylor scores summed over coupled groups,
@@ -64,7 +64,7 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--num-calibrated", type=int, default=12)
     parser.add_argument("--num-healed", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=2, help="how often each healing window is learned from")
-    parser.add_argument("--heal-rate", type=float, default=3e-4)
+    parser.add_argument("--heal-rate", type=float, default=2e-4)
     parser.add_argument("--lora-rate", type=float, default=1e-3)
     parser.add_argument("--num-judged", type=int, default=16)
     parser.add_argument("--new-tokens", type=int, default=32)

@@ -1,4 +1,4 @@
-"""Our way to a structural cut: attention blocks by measured loss, neurons by elimination, refit, block-wise healing."""
+"""Our way to a structural cut: attention blocks by measured loss, neurons by elimination, refit, distillation."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from kept_stages import Bench, draw_windows
 
-from birdbone.compress.config import BlockwiseConfig
+from birdbone.compress.config import DistillConfig
 from birdbone.compress.growth import DependencyGraph, Structure, build_dependency_graph
 from birdbone.compress.growth.ablation import Ablation, removal_losses, remove_greedily
 from birdbone.compress.growth.costs import order_units
-from birdbone.compress.healing import heal_blocks
+from birdbone.compress.healing import heal_model
 from birdbone.compress.shedding.cutting import cut_model
 from birdbone.models import LoadedModel
 
@@ -21,7 +21,7 @@ MULTIPLE = 32
 
 
 def cut_our_way(bench: Bench, loaded: LoadedModel, cut: float) -> None:
-    """Take a share of the decoder out of the dense model, and refit the rest."""
+    """Take a share of all parameters out of the decoder of the dense model, and refit the rest."""
     graph = build_dependency_graph(loaded.architecture)
     structures = _choose(bench, loaded, graph, cut)
     calibration_NT = draw_windows(bench, loaded, "valid", bench.settings.num_calibrated)
@@ -29,23 +29,25 @@ def cut_our_way(bench: Bench, loaded: LoadedModel, cut: float) -> None:
 
 
 def heal_our_way(bench: Bench, loaded: LoadedModel) -> None:
-    """Teach each block of a cut model to give the dense one's outputs."""
+    """Teach a cut model to predict as the dense one does; two other windows decide whether that helped."""
     healing_NT = draw_windows(bench, loaded, "valid", bench.settings.num_healed, offset=1)
-    steps = bench.settings.epochs * len(healing_NT) * loaded.architecture.num_layers
-    heal_blocks(
+    heal_model(
         loaded.model,
         bench.model("dense", None, lambda _loaded: None).model,
         loaded.architecture,
         windows_NT=healing_NT,
+        deciding_NT=draw_windows(bench, loaded, "valid", 2),
         masks={},
-        config=BlockwiseConfig(num_steps=steps, batch_size=1, learning_rate=bench.settings.heal_rate),
+        config=DistillConfig(
+            num_steps=bench.settings.epochs * len(healing_NT), batch_size=1, learning_rate=bench.settings.heal_rate
+        ),
     )
 
 
 def _choose(bench: Bench, loaded: LoadedModel, graph: DependencyGraph, cut: float) -> list[Structure]:
     attention = bench.stage("attention", lambda: _attention_order(bench, loaded, graph))[: MIXES[cut]]
     orders = bench.stage("neurons", lambda: _neuron_orders(bench, loaded, graph))
-    budget = cut * graph.num_decoder_parameters - graph.num_parameters(attention)
+    budget = cut * loaded.model.num_parameters() - graph.num_parameters(attention)
     layers = graph.architecture.layers
     one = graph.num_parameters([Structure(kind="neuron", layer=0, index=0)]) * len(layers)
     count = MULTIPLE * math.ceil(budget / one / MULTIPLE)
