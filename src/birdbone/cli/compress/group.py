@@ -6,6 +6,7 @@ import typer
 
 from birdbone.cli.compress.clusters import clusters
 from birdbone.cli.compress.kernels import kernels
+from birdbone.cli.compress.plan import plan
 from birdbone.cli.compress.quantize import quantize
 from birdbone.cli.compress.scores import score
 from birdbone.cli.compress.structures import plates, restore, shed
@@ -25,3 +26,4 @@ compress.command()(clusters)
 compress.command()(tune)
 compress.command()(quantize)
 compress.command()(kernels)
+compress.command()(plan)

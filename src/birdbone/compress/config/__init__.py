@@ -32,6 +32,7 @@ from birdbone.compress.config.importance import (
 )
 from birdbone.compress.config.lowrank import FactorConfig, LowRankConfig, RankConfig
 from birdbone.compress.config.masks import EvenBudget, LossBudget, MaskConfig, ZeroPattern
+from birdbone.compress.config.plan import CutKind, PlanConfig, ProbeConfig, ProfileName, Target
 from birdbone.compress.config.quantize import (
     AllocationConfig,
     BlockType,
@@ -73,6 +74,7 @@ __all__ = [
     "ClusterMethod",
     "ClusterScope",
     "ControlConfig",
+    "CutKind",
     "DamageConfig",
     "EmergencyConfig",
     "EvenBudget",
@@ -97,7 +99,10 @@ __all__ = [
     "MaskConfig",
     "MetricKind",
     "NOfMPattern",
+    "PlanConfig",
     "PlateKind",
+    "ProbeConfig",
+    "ProfileName",
     "ProtectConfig",
     "PrunerZeroConfig",
     "QuantizeConfig",
@@ -118,6 +123,7 @@ __all__ = [
     "StoredType",
     "StructuralKind",
     "StructuralPattern",
+    "Target",
     "TargetedPattern",
     "ThresholdConfig",
     "TuneConfig",
