@@ -1,7 +1,7 @@
 """Whether a plan comes to what was predicted of it.
 
 Question: of plans that the models of cost were not fitted to, how far are the predicted time of a token and the
-predicted perplexity off what is measured on the files? The bars are 15 % and 10 %. Are the bytes those that were counted?
+predicted perplexity off what is measured on the files? The bars are 15 % and 10 %. Are the bytes as counted?
 Method: everything is measured as `birdbone compress plan` does (structures, bits, timed files, a few plans carried
 out), with calibration, healing and judging on windows of `valid.txt`. Then plans are drawn at random from the space of
 the search, none of them a probe, none that is predicted to do more harm than the search allows. Each is carried out and
@@ -12,7 +12,7 @@ Peer: what bytes alone would say, as tools do that know no machine: the time of 
 bytes that a token reads.
 
 Run: `python benchmarks/compress/bench_plan.py --text FOLDER [--num-plans 10] [--cache FOLDER] [--output PATH]` with
-WikiText-2's `valid.txt` and `test.txt` in the folder. A cache that is kept lets a stopped run go on. Prints one JSON row.
+WikiText-2's `valid.txt` and `test.txt` in the folder. A cache that is kept lets a stopped run go on. Prints a JSON row.
 """
 
 from __future__ import annotations

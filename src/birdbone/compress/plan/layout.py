@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from math import fsum
 
 from birdbone.compress.config import BlockType, CutKind, PlanConfig, StoredType, StructuralPattern
 from birdbone.compress.growth import DependencyGraph, Structure
@@ -99,7 +100,7 @@ class Drafter:
             shapes=cut.shapes,
             types=left,
             embedding=embedding,
-            bit_damage=sum(self._damage(cut, path, kind) for path, kind in left.items()),
+            bit_damage=fsum(self._damage(cut, path, kind) for path, kind in left.items()),
             is_healed=plan.heal is not None,
         )
 

@@ -41,7 +41,7 @@ class Budget:
         """The budgets for people."""
         told = []
         if self.max_bytes is not None:
-            told.append(f"{self.max_bytes / 1e6:.1f} MB")
+            told.append(size_words(self.max_bytes))
         if self.max_ratio is not None:
             told.append(f"{100 * (self.max_ratio - 1):+.3g} % perplexity")
         if self.max_seconds is not None:
@@ -84,9 +84,15 @@ def _unmet(forecasts: Sequence[Forecast], budget: Budget) -> UnmetBudgetError:
 def forecast_words(forecast: Forecast) -> str:
     """Return bytes, loss and time of a forecast for people."""
     return (
-        f"{forecast.size_bytes / 1e6:.1f} MB, {100 * (forecast.perplexity_ratio.value - 1):+.1f} % perplexity, "
+        f"{size_words(forecast.size_bytes)}, {100 * (forecast.perplexity_ratio.value - 1):+.1f} % perplexity, "
         f"{1000 * forecast.seconds.value:.1f} ms a token"
     )
+
+
+def size_words(size_bytes: float) -> str:
+    """Return bytes in the unit that reads best (powers of ten)."""
+    unit, scale = next((pair for pair in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if size_bytes >= pair[1]), ("B", 1))
+    return f"{size_bytes / scale:.1f} {unit}"
 
 
 def _single_limits(budget: Budget) -> list[Budget]:

@@ -1,7 +1,7 @@
 """What plans are predicted from: what each structure and each type costs, measured once, as plain data.
 
-Theory of operation. One streamed pass sees the critical pathways and orders the units of every block, each block is
-taken out alone on a little text, and one backward pass says what fewer bits would do to each linear. Whatever plan is
+Theory of operation. Each block is taken out alone on a little text, one streamed pass orders the units of every block,
+and one backward pass says what fewer bits would do to each linear. Whatever plan is
 asked about later is put together from these figures without running the model again.
 """
 
@@ -29,7 +29,6 @@ from birdbone.compress.growth.costs import CutCosts
 from birdbone.compress.growth.elimination import RemovalOrder
 from birdbone.compress.growth.protection import protected_structures
 from birdbone.compress.growth.structures import UnitKind
-from birdbone.compress.growth.survey import survey_layers
 from birdbone.compress.quantize import weigh_types
 from birdbone.compress.shedding.planning import measure_costs
 from birdbone.compress.statistics import collect_statistics
@@ -37,8 +36,6 @@ from birdbone.models import LoadedModel
 
 Tell = Callable[[str, int, int], None]
 """Is told what is measured, how much of it is done, and how much there is."""
-
-_SURVEY_WINDOWS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +81,12 @@ def survey_cuts(
 ) -> CutFacts:
     """Return what cuts would cost. The model is left as it was.
 
+    The ends of the model are protected. Neurons of massive activation need no guard here: the exact error of taking
+    one out puts it last.
+
     Raises:
         NoCalibrationDataError, NonFiniteStatisticsError, SingularGramError: of the measuring.
     """
-    surveys = survey_layers(
-        loaded.model, graph, windows_NT[:_SURVEY_WINDOWS], progress=_part(tell, "critical pathways")
-    )
     costs = measure_costs(
         loaded.model,
         graph,
@@ -98,7 +95,7 @@ def survey_cuts(
         ablate_windows=config.probes.num_ablation_windows,
         progress=_part(tell, "damage of structures"),
     )
-    return CutFacts(costs=costs, protected=protected_structures(graph, surveys, ProtectConfig()))
+    return CutFacts(costs=costs, protected=protected_structures(graph, (), ProtectConfig()))
 
 
 def survey_bits(
@@ -152,7 +149,8 @@ def cuts_from_data(data: Mapping[str, Any]) -> CutFacts:
 
 def bits_from_data(data: Mapping[str, Any]) -> BitFacts:
     """Return what `BitFacts.to_data` described."""
-    return BitFacts(damages=data["damages"], rank_agreement=data["rank_agreement"])
+    damages = {path: dict(sorted(found.items())) for path, found in sorted(data["damages"].items())}
+    return BitFacts(damages=damages, rank_agreement=data["rank_agreement"])
 
 
 def _part(tell: Tell, what: str) -> Callable[[int, int], None]:

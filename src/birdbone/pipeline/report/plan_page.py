@@ -11,7 +11,7 @@ from markupsafe import Markup
 from birdbone.compress.plan.forecast import Forecast
 from birdbone.compress.plan.latency import LatencyModel, TimedFile
 from birdbone.compress.plan.loss import JudgedPlan, LossModel
-from birdbone.compress.plan.recommend import Budget
+from birdbone.compress.plan.recommend import Budget, size_words
 from birdbone.core.pages import page_environment
 from birdbone.pipeline.report.heat_map import Shades, rising_shades
 from birdbone.pipeline.report.svg import Scale, drawing, element, line, text, ticks
@@ -91,7 +91,7 @@ def interval_of_rise(forecast: Forecast) -> str:
 def _tiles(chosen: Forecast) -> list[tuple[str, str, str]]:
     seconds = chosen.seconds
     return [
-        ("File", f"{chosen.size_bytes / 1e6:.1f} MB", "counted"),
+        ("File", size_words(chosen.size_bytes), "counted"),
         ("A token", f"{1000 * seconds.value:.2f} ms", f"{1000 * seconds.low:.2f} to {1000 * seconds.high:.2f} ms"),
         ("Perplexity", rise_words(chosen.perplexity_ratio.value), interval_of_rise(chosen)),
     ]
@@ -101,7 +101,7 @@ def _row(found: Forecast, *, is_chosen: bool) -> dict[str, str | bool]:
     return {
         "is_chosen": is_chosen,
         "words": found.plan.words,
-        "size": f"{found.size_bytes / 1e6:.1f} MB",
+        "size": size_words(found.size_bytes),
         "milliseconds": f"{1000 * found.seconds.value:.2f}",
         "rise": rise_words(found.perplexity_ratio.value),
         "interval": interval_of_rise(found),
@@ -164,7 +164,7 @@ def _limits(x: Scale, y: Scale, budget: Budget) -> list[Markup]:
     if budget.max_bytes is not None and x.low < budget.max_bytes / 1e6 < x.high:
         place = x(budget.max_bytes / 1e6)
         parts += [line(place, _TOP, place, _HEIGHT - _BOTTOM, "limit")]
-        parts.append(text(place + 4, _TOP + 12, f"{budget.max_bytes / 1e6:.1f} MB", "tick label"))
+        parts.append(text(place + 4, _TOP + 12, size_words(budget.max_bytes), "tick label"))
     if budget.max_ratio is not None and _place(budget.max_ratio - 1) < y.high:
         place = y(_place(budget.max_ratio - 1))
         parts += [line(_LEFT, place, _WIDTH - _RIGHT, place, "limit")]
@@ -202,6 +202,7 @@ def _legend_mark(kind: str) -> Markup:
 
 
 def _words(found: Forecast) -> str:
-    size, seconds = found.size_bytes / 1e6, 1000 * found.seconds.value
-    rise = rise_words(found.perplexity_ratio.value)
-    return f"{found.plan.words}: {size:.1f} MB, {rise} perplexity, {seconds:.2f} ms a token"
+    size, seconds = size_words(found.size_bytes), 1000 * found.seconds.value
+    return (
+        f"{found.plan.words}: {size}, {rise_words(found.perplexity_ratio.value)} perplexity, {seconds:.2f} ms a token"
+    )
