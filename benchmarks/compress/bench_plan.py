@@ -7,7 +7,7 @@ out), with calibration, healing and judging on windows of `valid.txt`. Then plan
 the search, none of them a probe, none that is predicted to do more harm than the search allows. Each is carried out and
 written as GGUF; its perplexity over that of the F16 file is measured in llama.cpp on windows of `test.txt`, its time in
 turns with the F16 file, and the predicted ratio of times is held against the measured one, so that what else the
-machine does falls on both.
+machine does falls on both. One thread is timed by the seconds of its CPU; the wall clock's errors stand beside.
 Peer: what bytes alone would say, as tools do that know no machine: the time of the F16 file times the share of its
 bytes that a token reads.
 
@@ -101,7 +101,7 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--num-test-windows", type=int, default=16)
     parser.add_argument("--window-tokens", type=int, default=512)
     parser.add_argument("--num-healing-steps", type=int, default=120)
-    parser.add_argument("--num-turns", type=int, default=7)
+    parser.add_argument("--num-turns", type=int, default=11)
     parser.add_argument("--num-threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=None)
@@ -191,6 +191,7 @@ def _told(outcome: Outcome) -> dict[str, Any]:
         "milliseconds": 1000 * outcome.seconds,
         "predicted_milliseconds": 1000 * outcome.predicted_seconds,
         "latency_error": outcome.latency_error,
+        "wall_latency_error": outcome.wall_latency_error,
         "perplexity_ratio": outcome.ratio,
         "predicted_perplexity_ratio": forecast.perplexity_ratio.value,
         "perplexity_error": outcome.perplexity_error,
@@ -205,6 +206,7 @@ def _figures(forecaster: Forecaster, outcomes: list[Outcome]) -> dict[str, Any]:
     row: dict[str, Any] = {"num_plans": len(outcomes), "plans": [_told(outcome) for outcome in outcomes]}
     for name, errors in (
         ("latency", [outcome.latency_error for outcome in outcomes]),
+        ("wall_latency", [outcome.wall_latency_error for outcome in outcomes]),
         ("latency_by_bytes", by_bytes),
         ("perplexity", [outcome.perplexity_error for outcome in outcomes]),
         ("size", [outcome.size_error for outcome in outcomes]),

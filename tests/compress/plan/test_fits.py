@@ -11,6 +11,7 @@ from birdbone.compress.errors import TooFewProbesError
 from birdbone.compress.plan.fitting import fit_nonnegative
 from birdbone.compress.plan.latency import FileFeatures, TimedFile, fit_latency
 from birdbone.compress.plan.loss import JudgedPlan, LossFeatures, fit_loss
+from birdbone.compress.plan.timing import Turns
 
 
 def file_of(layers: int, **bytes_by_type: int) -> FileFeatures:
@@ -90,3 +91,13 @@ def test_too_few_measurements_are_said() -> None:
         fit_latency([timed(file_of(1, F16=1), 1.0)] * 2)
     with pytest.raises(TooFewProbesError, match="1 measured plans"):
         fit_loss([JudgedPlan(name="", features=plan_of(0.1, 0.1), rise=0.1)])
+
+
+def test_one_thread_is_timed_by_its_cpu_and_several_by_the_wall_clock() -> None:
+    clocks = {"cpu_seconds": (1.0, 1.1, 0.9), "reference_cpu_seconds": (2.0, 2.0, 2.0)}
+    clocks |= {"wall_seconds": (9.0, 1.0, 3.0), "reference_wall_seconds": (3.0, 3.0, 3.0)}
+    alone, together = Turns(num_threads=1, **clocks), Turns(num_threads=2, **clocks)
+    assert (alone.ratio, alone.reference) == (0.5, 2.0)
+    assert (together.ratio, together.reference) == (1.0, 3.0)
+    assert alone.wall_ratio == together.ratio
+    assert alone.ratio_ends == (0.45, 0.55)

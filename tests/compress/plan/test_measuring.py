@@ -18,7 +18,7 @@ from birdbone.compress.plan.layout import Drafter
 from birdbone.compress.plan.measuring import Evidence, Measurer, Subject
 from birdbone.compress.plan.search import plan_space, search_plans
 from birdbone.compress.plan.survey import bits_from_data, cuts_from_data
-from birdbone.compress.plan.timing import EngineTimer, Timer, TimingOrder, Turns, open_in_process
+from birdbone.compress.plan.timing import EngineTimer, Timer, TimingOrder, Turns, open_in_process, turns_from_data
 
 from .conftest import CONFIG, measurer_of
 
@@ -72,7 +72,7 @@ def test_timing_that_was_stopped_goes_on_where_it_was(
     timed = measurer_of(subject, cache).time_files(drafter, open_timer=open_in_process)
     found = {each.name: each.ratio for each in timed}
     for name, turns in kept.items():
-        assert found[name] == Turns(**{key: tuple(values) for key, values in turns.items()}).ratio
+        assert found[name] == turns_from_data(turns).ratio
     assert found["f16"] == 1.0
 
 

@@ -13,6 +13,7 @@ from birdbone.cli.output import new_table
 from birdbone.compress.plan.forecast import Forecast
 from birdbone.compress.plan.front import thinned
 from birdbone.compress.plan.outcome import Outcome
+from birdbone.pipeline.report import wording
 from birdbone.pipeline.report.plan_page import PlanPage, interval_of_rise, rise_words
 
 _NUM_ROWS = 14
@@ -145,7 +146,7 @@ def _settings(found: Found) -> Sequence[tuple[str, str]]:
         ("budget", found.budget.words),
         ("text", sample.source),
         ("windows", f"{sample.num_windows} of {sample.window} tokens, {sample.num_judged} judged"),
-        ("machine", found.hardware.digest),
+        ("machine", wording.digest_words(found.hardware.digest)),
     )
 
 

@@ -25,9 +25,9 @@ class ProbeConfig(Settings):
     """Calibration windows that each block's damage is measured on."""
     num_sensitivity_windows: int = Field(default=2, ge=1, le=1000)
     """Calibration windows behind the damage of bits."""
-    num_turns: int = Field(default=7, ge=1, le=1000)
+    num_turns: int = Field(default=11, ge=1, le=1000)
     """Timed turns of each file, each beside one of the reference."""
-    num_decoded: int = Field(default=32, ge=2, le=65_536)
+    num_decoded: int = Field(default=16, ge=2, le=65_536)
     """Tokens that a turn decodes, one after another, from an empty cache."""
 
 

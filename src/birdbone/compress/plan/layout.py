@@ -74,12 +74,11 @@ class Drafter:
         return frozenset((f"{architecture.embedding}.weight", f"{architecture.head}.weight")) & set(self.graph.shapes)
 
     @cached_property
-    def least_bits(self) -> float:
-        """Bits a weight of the smallest types; a lower target cannot be met."""
-        least = sum(
-            min(stored_bytes(slot, kind) for kind in self._bits.damages[path]) for path, slot in self._slots.items()
-        )
-        return 8 * least / sum(slot.out_features * slot.in_features for slot in self._slots.values())
+    def bounds_of_bits(self) -> tuple[float, float]:
+        """Bits a weight of the smallest and of the largest types: no lower target can be met, no higher one is."""
+        sizes = [[stored_bytes(slot, kind) for kind in self._bits.damages[path]] for path, slot in self._slots.items()]
+        num_weights = sum(slot.out_features * slot.in_features for slot in self._slots.values())
+        return 8 * sum(map(min, sizes)) / num_weights, 8 * sum(map(max, sizes)) / num_weights
 
     def draft(self, plan: Plan) -> Layout:
         """Return what a plan makes of the model.

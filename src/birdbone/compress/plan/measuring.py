@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from birdbone.compress.plan.making import Text, make_plan
 from birdbone.compress.plan.probes import FileProbe, file_probes, plan_probes, write_file_probe
 from birdbone.compress.plan.survey import BitFacts, CutFacts, bits_from_data, cuts_from_data, survey_bits, survey_cuts
 from birdbone.compress.plan.techniques import Plan
-from birdbone.compress.plan.timing import OpenTimer, Timer, TimingOrder, Turns, open_child
+from birdbone.compress.plan.timing import OpenTimer, Timer, TimingOrder, Turns, open_child, turns_from_data
 from birdbone.data.windows import windows_digest
 from birdbone.evaluate.perplexity import token_nll
 from birdbone.models import LoadedModel
@@ -159,7 +159,7 @@ class Measurer:
         missing = [probe for probe in probes if self._times.find(probe.name) is None]
         if missing:
             self._time_missing(missing, total=len(probes), open_timer=open_timer)
-        rows = [(probe, turns_from_data(self._times.find(probe.name))) for probe in probes]
+        rows = [(probe, turns_from_data(self._times.find(probe.name) or {})) for probe in probes]
         timed = [self._timed(probe.name, self._features(drafter, probe), turns) for probe, turns in rows]
         dense = TimedFile(
             name="f16",
@@ -235,12 +235,6 @@ class Measurer:
 def mean_context(config: PlanConfig) -> int:
     """Return how many tokens stand before a decoded one, in the mean of a turn."""
     return config.probes.num_decoded // 2
-
-
-def turns_from_data(data: Mapping[str, Any] | None) -> Turns:
-    """Return the turns of what `asdict` made of them."""
-    assert data is not None, "what is missing was measured before"
-    return Turns(seconds=tuple(data["seconds"]), reference_seconds=tuple(data["reference_seconds"]))
 
 
 def _kept(shelf: Shelf, name: str, measure: Callable[[], Any]) -> Any:

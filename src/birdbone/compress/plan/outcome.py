@@ -26,8 +26,9 @@ class Outcome:
     """Figures of a file that a plan wrote, as llama.cpp loads it.
 
     Attributes:
-        seconds: a token, the median of turns.
+        seconds: a token, the median of turns; see `timing.Turns` for which clock counts.
         reference_seconds: a token of the F16 file in the same turns.
+        wall_ratio_of_time: of the file over the F16 file, by the wall clock.
         ratio: perplexity over that of the F16 file; its ends are None under eight windows.
     """
 
@@ -43,6 +44,7 @@ class Outcome:
     ratio_low: float | None
     ratio_high: float | None
     predicted_ratio_of_time: float
+    wall_ratio_of_time: float
     limits: tuple[str, ...]
 
     @property
@@ -54,6 +56,11 @@ class Outcome:
     def latency_error(self) -> float:
         """Predicted over measured seconds a token, less 1."""
         return self.predicted_seconds / self.seconds - 1
+
+    @property
+    def wall_latency_error(self) -> float:
+        """The same by the wall clock, which others' work disturbs."""
+        return self.predicted_ratio_of_time / self.wall_ratio_of_time - 1
 
     @property
     def perplexity_error(self) -> float:
@@ -118,5 +125,6 @@ def compare(
         ratio_low=ends[0],
         ratio_high=ends[1],
         predicted_ratio_of_time=predicted_ratio_of_time,
+        wall_ratio_of_time=turns.wall_ratio,
         limits=limits,
     )

@@ -76,7 +76,7 @@ def plan_probes(drafter: Drafter, ground: Ground) -> tuple[Plan, ...]:
     """Return plans to be carried out: each technique alone at two strengths, then some together."""
     config = drafter.config
     singles = {kind: _strengths(drafter, kind) for kind in config.cuts}
-    bits = [value for value in config.bits if value >= drafter.least_bits and value < 16]
+    bits = [value for value in config.bits if drafter.bounds_of_bits[0] <= value < 16]
     ends = config.embeddings
     low, middle = (bits[0], bits[len(bits) // 3]) if bits else (16.0, 16.0)
     plans = [Plan(steps=(cut,)) for cuts in singles.values() for cut in cuts]

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from math import floor
 
 import optuna
 
@@ -21,10 +22,12 @@ from birdbone.compress.errors import BitsBudgetError, ShareOutOfReachError
 from birdbone.compress.plan.compatibility import Ground, find_objections
 from birdbone.compress.plan.forecast import Forecast, Forecaster
 from birdbone.compress.plan.front import costs_of, front_of
+from birdbone.compress.plan.layout import Drafter
 from birdbone.compress.plan.probes import reach_of
 from birdbone.compress.plan.techniques import Bits, Cut, Heal, Plan, Step
 
 _CUT_LEVELS = 10
+_ROUNDING = 1e-4
 _EXCESS = "excess"
 
 
@@ -64,12 +67,9 @@ def plan_space(forecaster: Forecaster, ground: Ground) -> PlanSpace:
     """Return what can be chosen for this model: shares that may go, bits that its types can keep."""
     drafter = forecaster.drafter
     config = drafter.config
-    shares: dict[CutKind, tuple[float, ...]] = {}
-    for kind in config.cuts:
-        reach = reach_of(drafter, kind)
-        if reach > 0:
-            shares[kind] = (0.0, *(round(reach * (level + 1) / _CUT_LEVELS, 4) for level in range(_CUT_LEVELS)))
-    bits = tuple(value for value in config.bits if value >= drafter.least_bits)
+    shares = {kind: (0.0, *levels) for kind in config.cuts if (levels := _levels(drafter, kind))}
+    least, most = drafter.bounds_of_bits
+    bits = tuple(value for value in config.bits if least <= value <= most)
     return PlanSpace(
         shares=shares,
         bits=bits,
@@ -77,6 +77,16 @@ def plan_space(forecaster: Forecaster, ground: Ground) -> PlanSpace:
         num_healing_steps=config.num_healing_steps,
         ground=ground,
     )
+
+
+def _levels(drafter: Drafter, kind: CutKind) -> tuple[float, ...]:
+    """Return shares that one kind of cut really reaches, a step apart at least: a layer goes whole or stays."""
+    reach, total, found = reach_of(drafter, kind), drafter.graph.num_decoder_parameters, dict[float, None]()
+    for level in range(1, _CUT_LEVELS + 1):
+        layout = drafter.draft(Plan(steps=(Cut(pattern=kind, share=reach * level / _CUT_LEVELS),)))
+        gone = drafter.graph.num_parameters(layout.structures) / total
+        found[floor(gone / _ROUNDING) * _ROUNDING] = None  # downwards, so that the same structures go
+    return tuple(round(share, 4) for share in found if share > 0)
 
 
 def search_plans(

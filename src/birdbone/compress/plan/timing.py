@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,9 +25,12 @@ from typing import Any, Protocol
 from birdbone.compress.errors import TimingEndedError
 from birdbone.core import BirdboneError
 from birdbone.evaluate.cost.medians import median as median_with_ends
-from birdbone.models.llamacpp import open_engine
+from birdbone.models.llamacpp import LlamaCpp, open_engine
 
 _WAIT_POLICY_VARIABLE = "OMP_WAIT_POLICY"
+
+_Turn = tuple[float, float]
+"""Seconds a token, by the wall clock and of the CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +45,17 @@ class TimingOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
-    """Seconds a token of a file and of the reference, pair by pair."""
+    """Seconds a token of a file and of the reference, pair by pair: by the wall clock, and of all threads.
 
-    seconds: tuple[float, ...]
-    reference_seconds: tuple[float, ...]
+    With one thread the CPU's seconds count: on a free core they are the wall clock's, and when others take the core
+    they stay what they are. Several threads wait for each other by spinning, so there only the wall clock counts.
+    """
+
+    num_threads: int
+    wall_seconds: tuple[float, ...]
+    reference_wall_seconds: tuple[float, ...]
+    cpu_seconds: tuple[float, ...]
+    reference_cpu_seconds: tuple[float, ...]
 
     @property
     def ratio(self) -> float:
@@ -61,13 +71,30 @@ class Turns:
         return low, high
 
     @property
+    def wall_ratio(self) -> float:
+        """The ratio by the wall clock, whatever the number of threads."""
+        pairs = zip(self.wall_seconds, self.reference_wall_seconds, strict=True)
+        return median([ours / theirs for ours, theirs in pairs])
+
+    @property
     def reference(self) -> float:
         """Seconds a token of the reference, the median."""
-        return median(self.reference_seconds)
+        return median(self._counted[1])
+
+    @property
+    def _counted(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        if self.num_threads == 1:
+            return self.cpu_seconds, self.reference_cpu_seconds
+        return self.wall_seconds, self.reference_wall_seconds
 
     @property
     def _ratios(self) -> list[float]:
-        return [ours / theirs for ours, theirs in zip(self.seconds, self.reference_seconds, strict=True)]
+        return [ours / theirs for ours, theirs in zip(*self._counted, strict=True)]
+
+
+def turns_from_data(data: Mapping[str, Any]) -> Turns:
+    """Return the turns of what `asdict` made of them."""
+    return Turns(**{name: value if name == "num_threads" else tuple(value) for name, value in data.items()})
 
 
 class Timer(Protocol):
@@ -84,7 +111,7 @@ OpenTimer = Callable[[TimingOrder], AbstractContextManager[Timer]]
 class EngineTimer:
     """Times in this process."""
 
-    def __init__(self, order: TimingOrder, reference: Any) -> None:
+    def __init__(self, order: TimingOrder, reference: LlamaCpp) -> None:
         self._order, self._reference = order, reference
 
     def time(self, path: Path) -> Turns:
@@ -93,16 +120,27 @@ class EngineTimer:
         Raises:
             EngineError: llama.cpp does not take it.
         """
-        order, ours, theirs = self._order, list[float](), list[float]()
+        order, ours, theirs = self._order, list[_Turn](), list[_Turn]()
         with open_engine(path, num_ctx=_num_ctx(order), num_threads=order.num_threads) as engine:
             for turn in range(-1, order.num_turns):
                 pair = [(ours, engine), (theirs, self._reference)]
                 for kept, each in pair if turn % 2 == 0 else reversed(pair):
-                    start = time.perf_counter()
-                    each.generate_greedy([0], order.num_decoded)
+                    taken = _take_turn(each, order.num_decoded)
                     if turn >= 0:
-                        kept.append((time.perf_counter() - start) / order.num_decoded)
-        return Turns(seconds=tuple(ours), reference_seconds=tuple(theirs))
+                        kept.append(taken)
+        return Turns(
+            num_threads=order.num_threads,
+            wall_seconds=tuple(wall for wall, _ in ours),
+            reference_wall_seconds=tuple(wall for wall, _ in theirs),
+            cpu_seconds=tuple(cpu for _, cpu in ours),
+            reference_cpu_seconds=tuple(cpu for _, cpu in theirs),
+        )
+
+
+def _take_turn(engine: LlamaCpp, num_decoded: int) -> _Turn:
+    wall, cpu = time.perf_counter(), time.process_time()
+    engine.generate_greedy([0], num_decoded)
+    return (time.perf_counter() - wall) / num_decoded, (time.process_time() - cpu) / num_decoded
 
 
 @contextmanager
@@ -134,7 +172,7 @@ class _ChildTimer:
         found = json.loads(line)
         if "error" in found:
             raise TimingEndedError.from_dict(found["error"])
-        return Turns(seconds=tuple(found["seconds"]), reference_seconds=tuple(found["reference_seconds"]))
+        return turns_from_data(found)
 
     def _ended(self, path: Path) -> TimingEndedError:
         status = self._process.wait()

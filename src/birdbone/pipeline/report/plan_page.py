@@ -117,7 +117,7 @@ def _kind(found: Forecast) -> str:
 
 
 def _shades(front: Sequence[Forecast]) -> Shades:
-    return rising_shades(tuple(1000 * found.seconds.value for found in front), "{:.1f} ms".format)
+    return rising_shades(tuple(1000 * found.seconds.value for found in front), "{:.3g} ms".format)
 
 
 def _horizontal(front: Sequence[Forecast]) -> Scale:
