@@ -53,6 +53,8 @@ def main() -> None:
     torch.set_num_threads(settings.num_threads)
     subject, heldout_NT = _open_subject(settings)
     config = PlanConfig(
+        cuts=tuple(settings.cuts),
+        embeddings=tuple(settings.embeddings),
         num_healing_steps=settings.num_healing_steps,
         seed=settings.seed,
         probes=ProbeConfig(num_turns=settings.num_turns),
@@ -96,6 +98,8 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--text", type=Path, required=True, help="Folder with valid.txt and test.txt of WikiText-2.")
     parser.add_argument("--model", default="starter")
     parser.add_argument("--num-plans", type=int, default=10)
+    parser.add_argument("--cuts", nargs="*", default=["layer", "kv_group", "neuron"])
+    parser.add_argument("--embeddings", nargs="+", default=["q8_0", "q5_0", "q4_0"])
     parser.add_argument("--num-windows", type=int, default=8)
     parser.add_argument("--num-judged", type=int, default=8)
     parser.add_argument("--num-test-windows", type=int, default=16)

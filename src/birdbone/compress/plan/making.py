@@ -80,7 +80,9 @@ def make_plan(
     """
     model, windows_NT = copy.deepcopy(loaded.model), text.calibration_NT
     if layout.structures:
-        cut_model(model, graph, layout.structures, windows_NT=windows_NT, progress=_part(tell, "cut and refit"))
+        is_refitted = any(structure.kind != "layer" for structure in layout.structures)
+        fitted_NT = windows_NT if is_refitted else None  # where only layers go, nothing is left of a block to refit
+        cut_model(model, graph, layout.structures, windows_NT=fitted_NT, progress=_part(tell, "cut and refit"))
     architecture = describe_architecture(model)
     if plan.heal is not None:
         heal_blocks(

@@ -89,7 +89,7 @@ class Measurer:
         self.graph = build_dependency_graph(subject.loaded.architecture)
         self._num_threads = num_threads
         self._tell = tell
-        craft = config.model_dump(mode="json", include={"cuts", "max_share", "types", "rounding", "seed"})
+        craft = config.model_dump(mode="json", include={"types", "rounding", "seed"})
         windows = config.probes.model_dump(mode="json", include={"num_ablation_windows", "num_sensitivity_windows"})
         self.text_basis = {"model": subject.digest, "text": subject.text_digest, "settings": craft | windows}
         self._facts = cache.shelf("loss", self.text_basis)
@@ -127,7 +127,7 @@ class Measurer:
         subject, windows_NT = self.subject, self.subject.text.calibration_NT
         cuts = _kept(
             self._facts,
-            "cuts",
+            f"cuts {' '.join(self.config.cuts)}",
             lambda: survey_cuts(subject.loaded, self.graph, windows_NT, self.config, tell=self._tell).to_data(),
         )
         bits = _kept(

@@ -25,6 +25,7 @@ from birdbone.models.gguf import GgufReport, GgufType, RoundedTensor, quantize_t
 _MIXTURES = 2
 _SMALL, _LARGE = 0.3, 0.8
 """Of the share that may go by one kind of cut."""
+_REACH_LEVELS = 20
 _LEAST_SHARE = 1e-4
 
 
@@ -88,13 +89,21 @@ def plan_probes(drafter: Drafter, ground: Ground) -> tuple[Plan, ...]:
 
 
 def reach_of(drafter: Drafter, kind: CutKind) -> float:
-    """Return the share of the decoder that may go by one kind of cut, at most what the settings allow."""
-    share = drafter.config.max_share
-    try:
-        drafter.draft(Plan(steps=(Cut(pattern=kind, share=share),)))
-    except ShareOutOfReachError as error:
-        return max(0.0, float(error.fields["share"]))
-    return share
+    """Return the share of the decoder that one kind of cut may take: what the settings and the model allow.
+
+    No more than steps that together are held to cost the most that is of use: beyond that nothing is worth measuring.
+    """
+    config, reached = drafter.config, 0.0
+    for level in range(1, _REACH_LEVELS + 1):
+        share = config.max_share * level / _REACH_LEVELS
+        try:
+            layout = drafter.draft(Plan(steps=(Cut(pattern=kind, share=share),)))
+        except ShareOutOfReachError as error:
+            return max(reached, float(error.fields["share"]))
+        if layout.cut_damages[kind] > config.max_rise:
+            return reached
+        reached = share
+    return reached
 
 
 def _together(

@@ -94,7 +94,8 @@ class Turns:
 
 def turns_from_data(data: Mapping[str, Any]) -> Turns:
     """Return the turns of what `asdict` made of them."""
-    return Turns(**{name: value if name == "num_threads" else tuple(value) for name, value in data.items()})
+    seconds = {name: tuple(values) for name, values in data.items() if name != "num_threads"}
+    return Turns(num_threads=int(data["num_threads"]), **seconds)
 
 
 class Timer(Protocol):
