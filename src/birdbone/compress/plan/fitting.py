@@ -43,20 +43,23 @@ class LeaveOneOut:
         return 2 * math.sqrt(float(np.mean(np.square(self.errors))))
 
 
-def fit_nonnegative(features_PK: Floats, measured_P: Floats, *, ridge: float = 1e-3) -> Floats:
+def fit_nonnegative(
+    features_PK: Floats, measured_P: Floats, *, held_K: Floats | None = None, ridge: float = 1e-3
+) -> Floats:
     """Return coefficients, none below 0, of least squared *relative* error.
 
     Args:
-        ridge: share of the mean square of all columns by which large coefficients are held down; it decides only
-            between features that the measurements cannot tell apart.
+        held_K: what coefficients are held near; 0 unless given. It decides between features that the measurements can
+            hardly tell apart.
+        ridge: how firmly they are held, as a share of the mean square of a column.
 
     Source: Lawson & Hanson 1974, Solving Least Squares Problems, ch. 23, as scipy's `nnls`.
     """
     scaled_PK = features_PK / measured_P[:, None]
     size_K = np.sqrt(np.square(scaled_PK).mean(axis=0))
     size_K[size_K == 0] = 1.0
-    unit_PK = scaled_PK / size_K
-    penalty_KK = math.sqrt(ridge) * np.eye(unit_PK.shape[1])
-    target = np.concatenate([np.ones(len(unit_PK)), np.zeros(len(penalty_KK))])
-    found_K, _ = nnls(np.vstack([unit_PK, penalty_KK]), target)
+    firmness = math.sqrt(ridge * len(scaled_PK))
+    held = np.zeros(len(size_K)) if held_K is None else held_K * size_K
+    rows = np.vstack([scaled_PK / size_K, firmness * np.eye(len(size_K))])
+    found_K, _ = nnls(rows, np.concatenate([np.ones(len(scaled_PK)), firmness * held]))
     return np.asarray(found_K / size_K)

@@ -3,8 +3,8 @@
 Theory of operation. Decoding reads every weight once and multiplies it once. The time of a token is a fixed part, a
 part for each layer (calls, norms, barriers), the arithmetic of attention over what stands before, all bytes over one
 bandwidth, and for each type of tensor its FLOPs over the rate at which this machine unpacks and multiplies that type.
-None of these can be negative. All times are relative to a reference file that is timed in turns with each other file,
-so that what else the machine does falls on both.
+None of these can be negative, and a type that few files hold is held near the mean of all types. All times are relative
+to a reference file that is timed in turns with each other file, so that what else the machine does falls on both.
 Source: the two roofs of Williams, Waterman & Patterson 2009 ("Roofline"). Differs: the parts are added, not the larger
 one taken (a core waits for memory before it multiplies), and each type has a rate of its own.
 """
@@ -18,7 +18,7 @@ from math import prod
 import numpy as np
 
 from birdbone.compress.errors import TooFewProbesError
-from birdbone.compress.plan.fitting import LeaveOneOut, fit_nonnegative
+from birdbone.compress.plan.fitting import Floats, LeaveOneOut, fit_nonnegative
 from birdbone.compress.plan.layout import Layout
 from birdbone.models.architecture import Architecture
 from birdbone.models.gguf import GgufType, layer_of, size_bytes
@@ -128,14 +128,24 @@ def fit_latency(probes: Sequence[TimedFile]) -> LatencyModel:
 
     def error_at(place: int) -> float:
         others = [other for other in range(len(probes)) if other != place]
-        return float(rows_PK[place] @ fit_nonnegative(rows_PK[others], ratios_P[others]) / ratios_P[place] - 1)
+        return float(rows_PK[place] @ _fit(names, rows_PK[others], ratios_P[others]) / ratios_P[place] - 1)
 
-    found_K = fit_nonnegative(rows_PK, ratios_P)
+    found_K = _fit(names, rows_PK, ratios_P)
     return LatencyModel(
         coefficients={name: float(value) for name, value in zip(names, found_K, strict=True)},
         reference_seconds=float(np.median([probe.reference_seconds for probe in probes])),
         errors=LeaveOneOut(errors=tuple(error_at(place) for place in range(len(probes)))),
     )
+
+
+def _fit(names: Sequence[str], rows_PK: Floats, ratios_P: Floats) -> Floats:
+    """Return coefficients: first with one rate of arithmetic for all types, then each type near that one."""
+    is_type_K = np.array([name in GgufType.__members__ for name in names])
+    shared_PK = np.column_stack([rows_PK[:, ~is_type_K], rows_PK[:, is_type_K].sum(axis=1)])
+    shared_K = fit_nonnegative(shared_PK, ratios_P)
+    held_K = np.where(is_type_K, shared_K[-1], 0.0)
+    held_K[~is_type_K] = shared_K[:-1]
+    return fit_nonnegative(rows_PK, ratios_P, held_K=held_K)
 
 
 def _row(features: FileFeatures) -> dict[str, float]:

@@ -22,7 +22,6 @@ from birdbone.compress.shedding.cutting import cut_model
 from birdbone.models import LoadedModel
 from birdbone.models.gguf import GgufReport, GgufType, RoundedTensor, quantize_tensor, write_gguf
 
-_MIXTURES = 2
 _SMALL, _LARGE = 0.3, 0.8
 """Of the share that may go by one kind of cut."""
 _REACH_LEVELS = 20
@@ -49,8 +48,8 @@ def file_probes(graph: DependencyGraph, config: PlanConfig, ground: Ground) -> t
         for name, gone in _shapes(graph, ground)
     ]
     probes += [_pure(dense, smallest, kind) for kind in ends]
-    mixtures = range(_MIXTURES if len(types) > 1 else 0)
-    probes += [FileProbe(name=f"mixture {turn + 1}", layout=_mixed(dense, types, ends, turn)) for turn in mixtures]
+    half = len(types) // 2
+    probes += [_halves(dense, pair, ends[0]) for pair in zip(types[:half], types[-half:], strict=True)]
     return tuple({probe.name: probe for probe in probes}.values())
 
 
@@ -165,12 +164,10 @@ def _typed(layout: Layout, kind: StoredType, embedding: BlockType) -> Layout:
     return replace(layout, types={path: _fit(layout, path, kind) for path in layout.types}, embedding=embedding)
 
 
-def _mixed(layout: Layout, types: Sequence[StoredType], ends: Sequence[BlockType], turn: int) -> Layout:
-    chosen = {
-        path: _fit(layout, path, types[(place * (turn + 2) + turn) % len(types)])
-        for place, path in enumerate(layout.types)
-    }
-    return replace(layout, types=chosen, embedding=ends[turn % len(ends)])
+def _halves(layout: Layout, pair: tuple[BlockType, BlockType], embedding: BlockType) -> FileProbe:
+    """Return a file whose linears have two types in turns, so that each type is in two files."""
+    chosen = {path: _fit(layout, path, pair[place % 2]) for place, path in enumerate(layout.types)}
+    return FileProbe(name=f"half {pair[0]}, half {pair[1]}", layout=replace(layout, types=chosen, embedding=embedding))
 
 
 def _fit(layout: Layout, path: str, kind: StoredType) -> StoredType:

@@ -66,7 +66,7 @@ def render_plan_page(page: PlanPage) -> str:
 
 
 def front_picture(front: Sequence[Forecast], chosen: Forecast, budget: Budget, shades: Shades) -> Markup:
-    """Return the front: bytes to the right, loss upwards, pale where a token is quick, a shape a kind of plan."""
+    """Return the front: bytes to the right, loss upwards, a shade by time, a shape by kind of plan."""
     x, y = _horizontal(front), _vertical(front)
     parts = [*_axes(x, y), *_limits(x, y, budget)]
     parts += [_point(found, x, y, shades, is_chosen=False) for found in front if found != chosen]
