@@ -15,6 +15,11 @@ BirdboneError
     ├── WeightRangeError          compress.weight_range
     ├── PatternWidthError         compress.pattern_width
     ├── BudgetError               compress.budget
+    │   └── UnmetBudgetError      compress.unmet_budget
+    ├── PlanOrderError            compress.plan_order
+    ├── EngineAbsentError         compress.engine_absent
+    ├── TimingEndedError          compress.timing_ended
+    ├── TooFewProbesError         compress.too_few_probes
     ├── UnknownStructureError     compress.unknown_structure
     ├── BrokenConnectivityError   compress.broken_connectivity
     ├── ProtectedStructureError   compress.protected_structure
@@ -134,6 +139,43 @@ class BudgetError(CompressError):
 
     code = "compress.budget"
     hint = "Ask for less, or let linears lie farther from the mean."
+
+
+class UnmetBudgetError(BudgetError):
+    """No plan keeps all budgets; the message names the nearest plans that keep some of them."""
+
+    code = "compress.unmet_budget"
+    hint = "Loosen the budget to one of the plans that the message names."
+
+
+class PlanOrderError(CompressError):
+    """The techniques of a plan do not go together, or not in this order (the message says why)."""
+
+    code = "compress.plan_order"
+    hint = "Cut first, heal what was cut, round last."
+
+
+class EngineAbsentError(CompressError):
+    """The target of a plan has no engine here, so nothing can be measured on it."""
+
+    code = "compress.engine_absent"
+    kind: ErrorKind = "unavailable"
+    hint = "Plan for `--target cpu`, or plan on a machine that has the target."
+
+
+class TimingEndedError(CompressError):
+    """The process that timed files ended before it answered."""
+
+    code = "compress.timing_ended"
+    kind: ErrorKind = "unavailable"
+    hint = "Free some memory and call again: what was measured before is kept."
+
+
+class TooFewProbesError(CompressError):
+    """Fewer measurements than it takes to fit a model of cost and to tell its error."""
+
+    code = "compress.too_few_probes"
+    hint = "Measure more probes, or leave techniques out of the plan's settings."
 
 
 class UnknownStructureError(CompressError):

@@ -1,8 +1,9 @@
 """Watching: what a run measures as it goes, and what it uses of the machine.
 
-Owns: the sinks of metrics and their table, the number of threads, the description of the hardware, the monitor of
-memory, CPU, load and disk.
-Needs: `core`, SQLAlchemy, psutil. No torch; `wandb` only where a `WandbSink` is made.
+Owns: the sinks of metrics and their table, the number of threads, the description of the hardware with its memory's
+bandwidth, battery and heat, the monitor of memory, CPU, load and disk.
+Needs: `core`, SQLAlchemy, psutil, NumPy. No torch; `wandb` only where a `WandbSink` is made. What measures the machine
+(`hardware_profile`, `bandwidth`, `power`) is imported by its own name.
 """
 
 from birdbone.watch.errors import MissingExtraError, WatchError

@@ -8,6 +8,7 @@ from birdbone.cli.compress.clusters import clusters
 from birdbone.cli.compress.heal import heal
 from birdbone.cli.compress.kernels import kernels
 from birdbone.cli.compress.onnx import onnx
+from birdbone.cli.compress.plan import plan
 from birdbone.cli.compress.quantize import quantize
 from birdbone.cli.compress.scores import score
 from birdbone.cli.compress.structures import plates, restore, shed
@@ -29,3 +30,4 @@ compress.command()(heal)
 compress.command()(quantize)
 compress.command()(onnx)
 compress.command()(kernels)
+compress.command()(plan)

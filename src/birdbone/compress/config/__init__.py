@@ -42,6 +42,7 @@ from birdbone.compress.config.importance import (
 )
 from birdbone.compress.config.lowrank import FactorConfig, LowRankConfig, RankConfig
 from birdbone.compress.config.masks import EvenBudget, LossBudget, MaskConfig, ZeroPattern
+from birdbone.compress.config.plan import CutKind, PlanConfig, ProbeConfig, ProfileName, Target
 from birdbone.compress.config.quantize import (
     AllocationConfig,
     BlockType,
@@ -87,6 +88,7 @@ __all__ = [
     "ClusterMethod",
     "ClusterScope",
     "ControlConfig",
+    "CutKind",
     "DamageConfig",
     "DistillConfig",
     "EmergencyConfig",
@@ -113,7 +115,10 @@ __all__ = [
     "MaskConfig",
     "MetricKind",
     "NOfMPattern",
+    "PlanConfig",
     "PlateKind",
+    "ProbeConfig",
+    "ProfileName",
     "ProtectConfig",
     "PrunerZeroConfig",
     "QloraConfig",
@@ -137,6 +142,7 @@ __all__ = [
     "StructuralKind",
     "StructuralPattern",
     "StructuresPattern",
+    "Target",
     "TargetedPattern",
     "ThresholdConfig",
     "TuneConfig",

@@ -7,7 +7,7 @@ from birdbone.compress.quantize.grids import Grid, fit_grid, round_to_grid
 from birdbone.compress.quantize.job import QuantizedModel, dequantized, quantize_model
 from birdbone.compress.quantize.learned import LearnedRounding, learn_rounding
 from birdbone.compress.quantize.linear import quantize_linear
-from birdbone.compress.quantize.mixed import ChosenTypes, choose_types, estimate_type
+from birdbone.compress.quantize.mixed import ChosenTypes, WeighedTypes, choose_types, estimate_type, weigh_types
 from birdbone.compress.quantize.output_error import output_error, relative_output_error
 from birdbone.compress.quantize.sensitivity import (
     Calibration,
@@ -26,6 +26,7 @@ __all__ = [
     "LinearImpact",
     "QuantizedModel",
     "TypeOption",
+    "WeighedTypes",
     "allocate",
     "calibrate",
     "choose_types",
@@ -46,4 +47,5 @@ __all__ = [
     "round_to_grid",
     "round_with_feedback",
     "weigh_linears",
+    "weigh_types",
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Int
@@ -32,7 +32,7 @@ class QuantizedModel:
     tensors: Mapping[str, RoundedTensor]
     chosen: ChosenTypes
     linears: tuple[LinearImpact, ...]
-    factors: Mapping[str, Factors]
+    factors: Mapping[str, Factors] = field(default_factory=dict)
     """By the path of a linear, what takes back a part of its rounding error beside the codes; empty unless wanted."""
 
     @property

@@ -38,6 +38,14 @@ Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeighedTypes:
+    """What each linear could have, by its path, and how the estimates compare with what was measured."""
+
+    options: Mapping[str, list[TypeOption]]
+    calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenTypes:
     """The type of each linear, by its path; with an allocation, what it was chosen by."""
 
@@ -70,10 +78,41 @@ def choose_types(
     if wanted.allocation is None:
         return ChosenTypes(types={path: wanted.type_of(slot.role) for path, slot in slots.items()})
     config = wanted.allocation
-    allowed = {path: _allowed_types(slot, wanted, config) for path, slot in slots.items()}
     max_bytes = int(config.bits_per_weight * sum(slot.out_features * slot.in_features for slot in slots.values()) / 8)
-    unknown = {path: _options(slot, dict.fromkeys(allowed[path], 0.0), factor=0.0) for path, slot in slots.items()}
+    unknown = {
+        path: _options(slot, dict.fromkeys(_allowed_types(slot, wanted, config), 0.0), factor=0.0)
+        for path, slot in slots.items()
+    }
     allocate(unknown, max_bytes=max_bytes)  # a target that cannot be met is refused before minutes are spent on it
+    weighed = weigh_types(
+        model, architecture, statistics, windows_NT=windows_NT, wanted=wanted, config=config, tell=tell
+    )
+    found = allocate(weighed.options, max_bytes=max_bytes)
+    return ChosenTypes(types=found.types, allocation=found, calibration=weighed.calibration)
+
+
+def weigh_types(
+    model: PreTrainedModel,
+    architecture: Architecture,
+    statistics: Mapping[str, InputStatistics],
+    *,
+    windows_NT: Int[Tensor, "N T"],
+    wanted: QuantizeFormat,
+    config: AllocationConfig,
+    tell: Tell = lambda _what, _done, _total: None,
+) -> WeighedTypes:
+    """Return what each type that each linear may have would cost, in bytes and in estimated damage.
+
+    Args:
+        model: the model that will be rounded. Not changed.
+        statistics: of each linear's inputs, by its path.
+        windows_NT: calibration tokens, of which the first few are taken.
+
+    Raises:
+        BlockWidthError: none of the types divides the width of a linear.
+    """
+    slots = {slot.path: slot for layer in architecture.layers for slot in layer.linears}
+    allowed = {path: _allowed_types(slot, wanted, config) for path, slot in slots.items()}
     generator = torch.Generator().manual_seed(config.seed)
     windows_NT = windows_NT[: config.num_windows]
     sensitivity = output_sensitivity(
@@ -89,8 +128,7 @@ def choose_types(
     )
     factors = {path: calibration.factors.get(slot.role, 1.0) for path, slot in slots.items()}
     options = {path: _options(slot, estimates[path], factor=factors[path]) for path, slot in slots.items()}
-    found = allocate(options, max_bytes=max_bytes)
-    return ChosenTypes(types=found.types, allocation=found, calibration=calibration)
+    return WeighedTypes(options=options, calibration=calibration)
 
 
 def estimate_type(

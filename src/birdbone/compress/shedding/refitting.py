@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from birdbone.compress.growth.costs import MomentStream, stream_moments
+from birdbone.compress.growth.costs import stream_moments
 from birdbone.compress.growth.dependency import DependencyGraph
 from birdbone.compress.growth.elimination import bias_correction, refit_columns
 from birdbone.compress.growth.moments import InputMoments
@@ -46,13 +46,17 @@ def refit_rest(
     errors: list[float] = []
     stream = stream_moments(model, graph, windows_NT, batch_size=batch_size)
     for (layout, moments), rest in zip(stream, rests, strict=True):
+        was_changed = False
         for kind in moments:
             columns = kept_columns(graph, rest, kind)
             path = output_path(layout, kind)
             if len(columns) == model.get_parameter(f"{path}.weight").shape[1]:
                 continue
-            moments = _fresh(stream, moments, kind)
+            if was_changed:  # the feed-forward block reads what the attention adds
+                moments = stream.run_again()
             errors.append(_refit(model, path, columns, moments[kind], damping=damping))
+            was_changed = True
+        if was_changed:
             stream.run_again()
         progress(layout.index + 1, len(rests))
     return tuple(errors)
@@ -64,13 +68,6 @@ def kept_columns(graph: DependencyGraph, rest: LayerRest, kind: BlockKind) -> li
     if kind == "attention":
         return [head * width + column for head in rest.query_heads for column in range(width)]
     return list(rest.neurons)
-
-
-def _fresh(
-    stream: MomentStream, moments: dict[BlockKind, InputMoments], kind: BlockKind
-) -> dict[BlockKind, InputMoments]:
-    """Return the moments after the attention was changed; those of the attention itself stand."""
-    return moments if kind == "attention" else stream.run_again()
 
 
 @torch.no_grad()

@@ -19,6 +19,8 @@ from birdbone.models.gguf.errors import GgufError
 _MAGIC = b"GGUF"
 _VERSION = 3
 ALIGNMENT = 32
+EMPTY_BYTES = 24
+"""Bytes of a file without keys and tensors: magic, version, and the numbers of both."""
 
 _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
 _ELEMENT_CODES = {_UINT32: "I", _INT32: "i", _FLOAT32: "f"}
@@ -62,13 +64,19 @@ def padding(size: int) -> int:
 def encode_header(metadata: Mapping[str, Value], tensors: Sequence[TensorEntry]) -> bytes:
     """Return the bytes of a file up to the first tensor's data."""
     parts = [_MAGIC, struct.pack("<IQQ", _VERSION, len(tensors), len(metadata))]
-    parts += [_string(key) + _encode_value(value) for key, value in metadata.items()]
-    parts += [_encode_entry(entry) for entry in tensors]
+    parts += [encode_key(key, value) for key, value in metadata.items()]
+    parts += [encode_entry(entry) for entry in tensors]
     head = b"".join(parts)
     return head + bytes(padding(len(head)))
 
 
-def _encode_entry(entry: TensorEntry) -> bytes:
+def encode_key(key: str, value: Value) -> bytes:
+    """Return the bytes of one key-value."""
+    return _string(key) + _encode_value(value)
+
+
+def encode_entry(entry: TensorEntry) -> bytes:
+    """Return the bytes of one row of the directory."""
     axes = tuple(reversed(entry.shape))
     return _string(entry.name) + struct.pack(f"<I{len(axes)}QIQ", len(axes), *axes, entry.type_id, entry.offset)
 
