@@ -48,7 +48,7 @@ def file_probes(graph: DependencyGraph, config: PlanConfig, ground: Ground) -> t
         for name, gone in _shapes(graph, ground)
     ]
     probes += [_pure(dense, smallest, kind) for kind in ends]
-    half = len(types) // 2
+    half = (len(types) + 1) // 2 if len(types) > 1 else 0
     probes += [_halves(dense, pair, ends[0]) for pair in zip(types[:half], types[-half:], strict=True)]
     return tuple({probe.name: probe for probe in probes}.values())
 
