@@ -6,6 +6,7 @@
 ├── birdbone.db       runs, steps, measurements, metrics, events (SQLite, unless a URL says otherwise)
 ├── objects/ refs/    the vault
 ├── evaluations/      what models were asked: results, their history, judgements of versions
+├── plans/            what was measured for plans over several techniques
 └── runs/<id>/        resolved recipe, environment, log, report, exports
 ```
 """

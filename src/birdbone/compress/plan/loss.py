@@ -1,14 +1,14 @@
 """How many nats a token a plan adds: fitted to a few plans that were carried out, predicted for all others. No torch.
 
 Theory of operation. The survey says what each step of a cut costs alone, and what each type does to each linear. Sums
-of these are the right shape and the wrong size: steps make up for each other where the rest is refitted, and hurt each
-other where much goes. So each kind of cut has a factor and a square of its own, bits have a factor, each type of the
-embedding a rise, healing a share that it leaves; cuts of two kinds, and cuts with bits, may hurt each other more than
-both alone. A few plans are carried out and measured, and these numbers are fitted to them. They are held near what
-would be true if nothing interacted, so that what was not measured stays there.
+of these are in the right order and of the wrong size: steps make up for each other where the rest is refitted, and hurt
+each other where much goes. So each kind of cut has a factor and a power of its own, bits have a factor, each type of
+the embedding a rise, healing a share that it leaves; cuts of two kinds, and cuts with bits, may hurt each other more
+than both alone. A few plans are carried out and measured, and these numbers are fitted to them. They are held loosely
+near what would be true if nothing interacted, so that what was hardly measured stays there.
 
-Symbols: C the rise by cuts, B by bits. C = h (sum of c_k = a_k d_k + b_k d_k^2, and x c_j c_k for each pair), and the
-rise is C + B + y C B.
+Symbols: C the rise by cuts, B by bits. C = h (sum of c_k = a_k m_k (d_k / m_k)^p_k, and x c_j c_k for each pair), where
+m_k is the middle damage of the kind among the probes, and the rise is C + B + y C B.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from birdbone.compress.plan.layout import Layout
 FLOOR_NATS = 0.01
 """Added to a rise before errors are taken as shares of it: a rise of nothing has no relative error."""
 
-_HELD = 0.05
+_HELD = 0.03
+_LEAST_DAMAGE = 1e-6
 _LEAST_PROBES = 3
 
 
@@ -116,10 +117,7 @@ def _share_off(predicted: float, measured: float) -> float:
 
 
 def _rise(features: LossFeatures, coefficients: Mapping[str, float]) -> float:
-    cuts = [
-        coefficients.get(f"{kind}.first", 1.0) * damage + coefficients.get(f"{kind}.second", 0.0) * damage**2
-        for kind, damage in features.cut_damages.items()
-    ]
+    cuts = [_rise_by_cut(kind, damage, coefficients) for kind, damage in features.cut_damages.items()]
     rise_by_cuts = sum(cuts) + coefficients.get("cuts", 0.0) * sum(a * b for a, b in combinations(cuts, 2))
     if features.is_healed:
         rise_by_cuts *= coefficients.get("healed", 1.0)
@@ -128,26 +126,53 @@ def _rise(features: LossFeatures, coefficients: Mapping[str, float]) -> float:
     return rise_by_cuts + rise_by_bits + coefficients.get("cuts_and_bits", 0.0) * rise_by_cuts * rise_by_bits
 
 
+def _rise_by_cut(kind: CutKind, damage: float, coefficients: Mapping[str, float]) -> float:
+    middle = coefficients.get(f"{kind}.middle", 1.0)
+    power = coefficients.get(f"{kind}.power", 1.0)
+    return coefficients.get(f"{kind}.factor", 1.0) * middle * (max(0.0, damage) / middle) ** power
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Unknown:
+    """A coefficient that is fitted: what it is held near, how loosely, and its bounds."""
+
+    held: float
+    scale: float
+    low: float = 0.0
+    high: float = math.inf
+
+
 def _fit(probes: Sequence[JudgedPlan]) -> dict[str, float]:
-    start = _start(probes)
-    names, held_K = list(start), np.array([value for value, _ in start.values()])
-    scales_K = np.array([scale for _, scale in start.values()])
+    middles, unknowns = _middles(probes), _unknowns(probes)
+    names, held_K = list(unknowns), np.array([each.held for each in unknowns.values()])
+    scales_K = np.array([each.scale for each in unknowns.values()])
 
     def residuals(values_K: NDArray[np.float64]) -> NDArray[np.float64]:
-        chosen = dict(zip(names, values_K.tolist(), strict=True))
+        chosen = middles | dict(zip(names, values_K.tolist(), strict=True))
         off = [_share_off(_rise(probe.features, chosen), probe.rise) for probe in probes]
         return np.concatenate([np.array(off), _HELD * (values_K - held_K) / scales_K])
 
-    found = least_squares(residuals, held_K, bounds=(0.0, np.inf), x_scale=scales_K)
-    return {name: float(value) for name, value in zip(names, found.x, strict=True)}
+    bounds = ([each.low for each in unknowns.values()], [each.high for each in unknowns.values()])
+    found = least_squares(residuals, held_K, bounds=bounds, x_scale=scales_K)
+    return middles | {name: float(value) for name, value in zip(names, found.x, strict=True)}
 
 
-def _start(probes: Sequence[JudgedPlan]) -> dict[str, tuple[float, float]]:
-    """Return each coefficient that the probes touch, with what it would be if nothing interacted, and its scale."""
+def _middles(probes: Sequence[JudgedPlan]) -> dict[str, float]:
+    damages: dict[CutKind, list[float]] = {}
+    for probe in probes:
+        for kind, damage in probe.features.cut_damages.items():
+            damages.setdefault(kind, []).append(damage)
+    return {f"{kind}.middle": max(_LEAST_DAMAGE, float(np.median(found))) for kind, found in damages.items()}
+
+
+def _unknowns(probes: Sequence[JudgedPlan]) -> dict[str, _Unknown]:
+    """Return each coefficient that the probes touch, held near what it would be if nothing interacted."""
     kinds = dict.fromkeys(kind for probe in probes for kind in probe.features.cut_damages)
     embeddings = dict.fromkeys(probe.features.embedding for probe in probes if probe.features.embedding != "f16")
-    start = {f"{kind}.first": (1.0, 1.0) for kind in kinds} | {f"{kind}.second": (0.0, 5.0) for kind in kinds}
-    start |= {f"embedding.{kind}": (0.0, 0.05) for kind in embeddings} | {"bits": (1.0, 1.0)}
+    found = {f"{kind}.factor": _Unknown(held=1.0, scale=3.0) for kind in kinds}
+    found |= {f"{kind}.power": _Unknown(held=1.0, scale=0.5, low=0.3, high=3.0) for kind in kinds}
+    found |= {f"embedding.{kind}": _Unknown(held=0.0, scale=0.05) for kind in embeddings}
+    found["bits"] = _Unknown(held=1.0, scale=1.0)
     if any(probe.features.is_healed for probe in probes):
-        start["healed"] = (1.0, 0.5)
-    return start | {"cuts": (0.0, 2.0), "cuts_and_bits": (0.0, 2.0)}
+        found["healed"] = _Unknown(held=1.0, scale=0.5)
+    return found | {"cuts": _Unknown(held=0.0, scale=2.0), "cuts_and_bits": _Unknown(held=0.0, scale=2.0)}

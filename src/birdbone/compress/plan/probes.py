@@ -48,7 +48,7 @@ def file_probes(graph: DependencyGraph, config: PlanConfig, ground: Ground) -> t
         for name, gone in _shapes(graph, ground)
     ]
     probes += [_pure(dense, smallest, kind) for kind in ends]
-    half = len(types) // 2
+    half = (len(types) + 1) // 2 if len(types) > 1 else 0
     probes += [_halves(dense, pair, ends[0]) for pair in zip(types[:half], types[-half:], strict=True)]
     return tuple({probe.name: probe for probe in probes}.values())
 
@@ -73,16 +73,18 @@ def write_file_probe(path: Path, loaded: LoadedModel, graph: DependencyGraph, la
 
 
 def plan_probes(drafter: Drafter, ground: Ground) -> tuple[Plan, ...]:
-    """Return plans to be carried out: each technique alone at two strengths, then some together."""
-    config = drafter.config
+    """Return plans to be carried out: each technique alone at two strengths, then some together.
+
+    Types of the embedding are tried beside the most bits, where rounding the linears takes no time.
+    """
+    config, (least, most) = drafter.config, drafter.bounds_of_bits
     singles = {kind: _strengths(drafter, kind) for kind in config.cuts}
-    bits = [value for value in config.bits if drafter.bounds_of_bits[0] <= value < 16]
-    ends = config.embeddings
-    low, middle = (bits[0], bits[len(bits) // 3]) if bits else (16.0, 16.0)
+    bits = [value for value in config.bits if least <= value <= most] or [most]
+    low, middle, ends = bits[0], bits[len(bits) // 3], config.embeddings
     plans = [Plan(steps=(cut,)) for cuts in singles.values() for cut in cuts]
     plans += [Plan(steps=(Bits(bits_per_weight=value, embedding=ends[0]),)) for value in (low, middle)]
-    plans += [Plan(steps=(Bits(bits_per_weight=low, embedding=kind),)) for kind in ends[1:]]
-    plans += _together(singles, low=low, middle=middle, ends=ends, num_steps=config.num_healing_steps)
+    plans += [Plan(steps=(Bits(bits_per_weight=bits[-1], embedding=kind),)) for kind in ends[1:]]
+    plans += _together(singles, low=low, ends=ends, num_steps=config.num_healing_steps)
     fitting = [plan for plan in plans if not find_objections(plan, ground)]
     return tuple({plan.digest: plan for plan in fitting if _can_be_drafted(drafter, plan)}.values())
 
@@ -106,19 +108,17 @@ def reach_of(drafter: Drafter, kind: CutKind) -> float:
 
 
 def _together(
-    singles: Mapping[CutKind, Sequence[Cut]], *, low: float, middle: float, ends: Sequence[BlockType], num_steps: int
+    singles: Mapping[CutKind, Sequence[Cut]], *, low: float, ends: Sequence[BlockType], num_steps: int
 ) -> list[Plan]:
+    """Return cuts of several kinds, cuts with bits, and both healed."""
     first = [cuts[0] for cuts in singles.values() if cuts]
     fine = [cuts[0] for kind, cuts in singles.items() if cuts and kind != "layer"]
-    large = [cuts[-1] for kind, cuts in singles.items() if cuts and kind != "layer"]
-    rough = Bits(bits_per_weight=low, embedding=ends[0])
-    rougher = Bits(bits_per_weight=low, embedding=ends[-1])
-    plans = [Plan(steps=(*first, rough)), Plan(steps=tuple(fine))]
-    plans += [Plan(steps=(cut, rougher)) for cut in large]
-    plans.append(Plan(steps=(*first[:1], *fine[-1:], Bits(bits_per_weight=middle, embedding=ends[0]))))
+    large = [cuts[-1] for kind, cuts in singles.items() if cuts and kind != "layer"][-1:]
+    rough, rougher = (Bits(bits_per_weight=low, embedding=embedding) for embedding in (ends[0], ends[-1]))
+    plans = [Plan(steps=(*first, rough)), Plan(steps=tuple(fine)), Plan(steps=(*large, rougher))]
     if num_steps:
         heal = Heal(num_steps=num_steps)
-        plans += [Plan(steps=(*large[-1:], heal)), Plan(steps=(*fine, heal, rough))]
+        plans += [Plan(steps=(*large, heal)), Plan(steps=(*fine, heal, rough))]
     return plans
 
 
