@@ -51,6 +51,7 @@ from birdbone.watch import describe_hardware
 SOLVERS = {"admm": solve_group, "wanda": drop_only}
 WAYS = ("distill", "blockwise", "masked_lora", "lora_300")
 PILOT_STEPS, PEER_STEPS = 3, 300
+PEER_PILOT_WINDOWS = (32, 128)
 SHARE_OF_BUDGET = 0.95
 """The rest is for steps that take longer than those of the pilot."""
 
@@ -114,13 +115,13 @@ def _parse_settings() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What healing wins back in five CPU-minutes.")
     parser.add_argument("--text", type=Path, required=True, help="Folder with valid.txt and test.txt of WikiText-2.")
     parser.add_argument("--model", default="starter")
-    parser.add_argument("--masks", nargs="+", default=["admm", "wanda"], choices=list(SOLVERS))
+    parser.add_argument("--masks", nargs="+", default=["admm"], choices=list(SOLVERS))
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--share", type=float, default=0.5)
     parser.add_argument("--cpu-seconds", type=float, default=300.0)
     parser.add_argument("--max-tokens", type=int, default=64_000)
-    parser.add_argument("--num-calibration-windows", type=int, default=16)
-    parser.add_argument("--num-test-windows", type=int, default=32)
+    parser.add_argument("--num-calibration-windows", type=int, default=8)
+    parser.add_argument("--num-test-windows", type=int, default=16)
     parser.add_argument("--window-tokens", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--control", action=argparse.BooleanOptionalAction, default=True)
@@ -221,22 +222,31 @@ def _way(name: str, window: int | None = None) -> Way:
 
 def _fitting(bench: Bench, name: str, pruned: Any) -> Way:
     """Return the way with as many steps as fit; the peer has its steps, and windows as long as fit."""
-    way, settings = _way(name), bench.settings
+    settings = bench.settings
+    if name == "lora_300":
+        return _with_steps(bench, _way(name, window=_peer_window(bench, pruned)), PEER_STEPS)
+    way = _way(name)
     seconds, fixed = _pilot(bench, way, pruned)
     left = SHARE_OF_BUDGET * settings.cpu_seconds - fixed
-    if name == "lora_300":
-        tokens = min(left / PEER_STEPS / (seconds / way.window), settings.max_tokens / PEER_STEPS)
-        way = _way(name, window=max(8, int(tokens) // 8 * 8))
-        return _with_steps(way, PEER_STEPS)
     tokens_a_step = way.window * way.config.batch_size
-    return _with_steps(way, max(1, min(int(left / seconds), settings.max_tokens // tokens_a_step)))
+    return _with_steps(bench, way, max(1, min(int(left / seconds), settings.max_tokens // tokens_a_step)))
+
+
+def _peer_window(bench: Bench, pruned: Any) -> int:
+    """Return the window with which 300 steps of the peer fit: a step's seconds are a line over its tokens."""
+    (short, fixed), (long, _) = (_pilot(bench, _way("lora_300", window), pruned) for window in PEER_PILOT_WINDOWS)
+    a_token = max(1e-9, (long - short) / (PEER_PILOT_WINDOWS[1] - PEER_PILOT_WINDOWS[0]))
+    a_step = short - a_token * PEER_PILOT_WINDOWS[0]
+    left = (SHARE_OF_BUDGET * bench.settings.cpu_seconds - fixed) / PEER_STEPS - a_step
+    tokens = min(left / a_token, bench.settings.max_tokens / PEER_STEPS)
+    return max(8, int(tokens) // 8 * 8)
 
 
 def _pilot(bench: Bench, way: Way, pruned: Any) -> tuple[float, float]:
     """Return the CPU-seconds of a step and those beside the steps; block by block a round of all blocks is a step."""
     times: list[float] = []
     is_blockwise = isinstance(way.config, BlockwiseConfig)
-    pilot = _with_steps(way, PILOT_STEPS)
+    pilot = _with_steps(bench, way, PILOT_STEPS)
     start = time.process_time()
     _heal(bench, pilot, copy.deepcopy(pruned), progress=lambda _done, _total: times.append(time.process_time()))
     total = time.process_time() - start
@@ -246,9 +256,9 @@ def _pilot(bench: Bench, way: Way, pruned: Any) -> tuple[float, float]:
     return a_step, max(0.0, total - PILOT_STEPS * a_step)
 
 
-def _with_steps(way: Way, num_steps: int) -> Way:
-    layers = 30 if isinstance(way.config, BlockwiseConfig) else 1
-    changes = {"num_steps": num_steps * layers, "num_windows": num_steps * way.config.batch_size}
+def _with_steps(bench: Bench, way: Way, num_steps: int) -> Way:
+    rounds = bench.dense.architecture.num_layers if isinstance(way.config, BlockwiseConfig) else 1
+    changes = {"num_steps": num_steps * rounds, "num_windows": num_steps * way.config.batch_size}
     return Way(config=way.config.model_copy(update=changes), window=way.window, is_masked=way.is_masked)
 
 
