@@ -30,9 +30,25 @@ def pruned_folder(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFact
     ("method", "words"),
     [
         ("blockwise", ("--steps", "64", "--rate", "1e-3", "--intensity", "severity")),
-        ("distill", ("--rate", "1e-3")),
-        ("lora", ("--rate", "5e-3", "--rank", "4", "--norms")),
-        ("qlora", ("--rate", "5e-3", "--rank", "4", "--base", "q4_0", "--role", "up", "--role", "down")),
+        ("distill", ("--rate", "1e-3", "--distill-share", "1")),
+        ("lora", ("--rate", "5e-3", "--rank", "4", "--norms", "--distill-share", "1")),
+        (
+            "qlora",
+            (
+                "--rate",
+                "5e-3",
+                "--rank",
+                "4",
+                "--base",
+                "q4_0",
+                "--role",
+                "up",
+                "--role",
+                "down",
+                "--distill-share",
+                "1",
+            ),
+        ),
     ],
 )
 def test_each_method_heals_and_is_judged_as_written(
@@ -48,6 +64,8 @@ def test_each_method_heals_and_is_judged_as_written(
     figures = {row["name"]: row for row in told["measurements"]}
     assert figures["healed_over_pruned"]["value"] < 1
     assert figures["healed_perplexity"]["value"] < figures["pruned_perplexity"]["value"]
+    assert 0 < figures["healed_kl"]["value"] < figures["pruned_kl"]["value"]
+    assert figures["healed_kl"]["artefact"] == figures["healed_perplexity"]["artefact"]
     assert told["settings"]["kind"] == told["healing"]["kind"] == method
     assert 0 < told["won_back"]["value"] < 1.5
     assert told["num_zeros"] > 80_000

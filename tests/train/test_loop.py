@@ -165,3 +165,26 @@ def test_parameters_are_trainable_inside_the_block_only_and_keep_their_own_gradi
     assert (frozen.requires_grad, free.requires_grad) == (False, True)
     assert frozen.grad is None
     assert torch.equal(free.grad, torch.full((2,), 7.0))
+
+
+def test_the_rate_rises_in_warm_up_steps_and_only_then() -> None:
+    # Under a constant gradient each step of Adam is as long as its rate.
+    parameter, positions = Parameter(torch.zeros(1)), [0.0]
+    config = FitConfig(num_steps=6, learning_rate=0.4, num_warmup_steps=3, final_fraction=1.0)
+    fit([parameter], lambda _step: parameter.sum(), config, after_step=lambda: positions.append(float(parameter)))
+    lengths = [before - after for before, after in pairwise(positions)]
+    assert lengths == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4], rel=1e-4)
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 4])
+def test_a_stop_ends_the_fit_and_keeps_what_it_learned(allowed: int) -> None:
+    parameter, done = Parameter(torch.zeros(1)), []
+    result = fit(
+        [parameter],
+        lambda _step: parameter.sum(),
+        FitConfig(num_steps=4, learning_rate=0.1),
+        after_step=lambda: done.append(None),
+        should_stop=lambda: len(done) == allowed,
+    )
+    assert len(result.losses) == len(done) == allowed
+    assert (float(parameter.detach()) < 0) == (allowed > 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +32,7 @@ from birdbone.core import Measurement, digest_json
 from birdbone.data import load_texts, token_windows
 from birdbone.evaluate import paired_ratio
 from birdbone.evaluate.benchmarks.opening import find_candidate
+from birdbone.evaluate.divergence import divergence, model_logits
 from birdbone.evaluate.perplexity import perplexity_from_nll, token_nll
 from birdbone.evaluate.statistics import MIN_WINDOWS
 from birdbone.models import LoadedModel, load_model, save_model, use_threads
@@ -147,9 +148,11 @@ def tables(found: Found) -> Iterator[Table]:
     for name, words in (("dense", "dense"), ("pruned", "pruned"), ("healed", "healed, as written")):
         figure = found.figure(f"{name}_perplexity")
         if figure is not None:
-            rows.append((words, f"{figure.value:.3f}", _ends(figure.low, figure.high)))
+            apart = found.figure(f"{name}_kl")
+            kl = "" if apart is None else f"{apart.value:.4f} nats"
+            rows.append((words, f"{figure.value:.3f}", _ends(figure.low, figure.high), kl))
     title = f"{found.model}: {found.sample.num_judged} judged windows of {found.sample.window} tokens"
-    yield new_table(("model", "perplexity", "95 % interval"), rows, title=title)
+    yield new_table(("model", "perplexity", "95 % interval", "divergence from dense"), rows, title=title)
     report = found.report
     taken = [
         ("way", found.config.kind),
@@ -176,7 +179,8 @@ def verdict(found: Found) -> str:
     ends = f"[{100 * found.won_back.low:.0f}, {100 * found.won_back.high:.0f}]"
     if found.won_back.low <= 0 <= found.won_back.high:
         return f"No effect of healing can be shown: {share} {ends} of the lost log-perplexity."
-    return f"{share} {ends} of the lost log-perplexity won back."
+    told = f"{share} {ends} of the lost log-perplexity won back."
+    return f"{told} More than was lost: it has learned the text too." if found.won_back.low > 1 else told
 
 
 def _masks_of(pruned: LoadedModel, dense: LoadedModel) -> Masks:
@@ -203,10 +207,8 @@ def _heal(
     healing_NT, judged_NT = _windows(dense, sample)
     learned: list[Placed] = []
     with question_bar("judging") as tell:
-        nll = {
-            "dense": token_nll(dense.model, judged_NT, batch_size=_JUDGED_BATCH, progress=tell),
-            "pruned": token_nll(pruned.model, judged_NT, batch_size=_JUDGED_BATCH, progress=tell),
-        }
+        judge = _Judge(dense=dense, judged_NT=judged_NT, seed=sample.seed, progress=tell)
+        judged = {"dense": judge(dense), "pruned": judge(pruned)}
     talk(f"{pruned.name}: {config.kind}, {len(healing_NT)} windows of {sample.window} tokens")
     with question_bar("healing") as tell:
         report = heal_model(
@@ -225,16 +227,15 @@ def _heal(
         written.append(write_adapters(adapter, learned[0]))
     healed = load_model(str(out))
     with question_bar("judging") as tell:
-        nll["healed"] = token_nll(healed.model, judged_NT, batch_size=_JUDGED_BATCH, progress=tell)
+        judged["healed"] = replace(judge, progress=tell)(healed)
+    nll = {name: each.nll_NP for name, each in judged.items()}
     return Found(
         model=pruned.name,
         dense=dense.name,
         config=config,
         sample=sample,
         report=report,
-        measurements=tuple(
-            _measurements(nll, {"dense": dense.spec, "pruned": pruned.spec, "healed": str(out)}, sample)
-        ),
+        measurements=tuple(_measurements(judged, sample)),
         won_back=share_won_back(nll["dense"], nll["pruned"], nll["healed"], seed=sample.seed),
         num_zeros=sum(int((~mask_FD).sum()) for mask_FD in masks.values()),
         num_revived=_num_revived(healed, masks),
@@ -255,15 +256,50 @@ def _windows(loaded: LoadedModel, sample: Sample) -> tuple[NDArray[np.int64], ND
     )
 
 
-def _measurements(nll: dict[str, NDArray[np.float64]], specs: dict[str, str], sample: Sample) -> Iterator[Measurement]:
-    artefacts = {name: find_candidate(spec, engine="torch", dtype="float32").artefact for name, spec in specs.items()}
-    for name, each_NP in nll.items():
-        perplexity = perplexity_from_nll(each_NP, generator=np.random.default_rng(sample.seed))
-        yield perplexity.measurement(artefact=artefacts[name], name=f"{name}_perplexity")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What a model is worth on the judged text, and how far its predictions are from the dense model's."""
+
+    artefact: str
+    nll_NP: NDArray[np.float64]
+    kl: Measurement | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judge:
+    """Judges models on one text, beside the dense one."""
+
+    dense: LoadedModel
+    judged_NT: NDArray[np.int64]
+    seed: int
+    progress: Tell | None
+
+    def __call__(self, loaded: LoadedModel) -> _Judged:
+        """Return what a model as it was loaded is worth; the dense one is not compared with itself."""
+        artefact = find_candidate(loaded.spec, engine="torch", dtype="float32").artefact
+        nll_NP = token_nll(loaded.model, self.judged_NT, batch_size=_JUDGED_BATCH, progress=self.progress)
+        if loaded is self.dense:
+            return _Judged(artefact=artefact, nll_NP=nll_NP, kl=None)
+        apart = divergence(
+            model_logits(self.dense.model),
+            model_logits(loaded.model),
+            self.judged_NT,
+            generator=np.random.default_rng(self.seed),
+            progress=self.progress,
+        )
+        return _Judged(artefact=artefact, nll_NP=nll_NP, kl=apart.measurements(artefact=artefact)[0])
+
+
+def _measurements(judged: dict[str, _Judged], sample: Sample) -> Iterator[Measurement]:
+    for name, each in judged.items():
+        perplexity = perplexity_from_nll(each.nll_NP, generator=np.random.default_rng(sample.seed))
+        yield perplexity.measurement(artefact=each.artefact, name=f"{name}_perplexity")
+        if each.kl is not None:
+            yield each.kl.model_copy(update={"name": f"{name}_kl"})
     if sample.num_judged >= MIN_WINDOWS:
         for base in ("pruned", "dense"):
-            ratio = paired_ratio(nll["healed"], nll[base], seed=sample.seed)
-            yield ratio.measurement(artefact=artefacts["healed"], name=f"healed_over_{base}")
+            ratio = paired_ratio(judged["healed"].nll_NP, judged[base].nll_NP, seed=sample.seed)
+            yield ratio.measurement(artefact=judged["healed"].artefact, name=f"healed_over_{base}")
 
 
 def _num_revived(healed: LoadedModel, masks: Masks) -> int:
