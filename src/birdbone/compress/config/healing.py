@@ -46,7 +46,7 @@ class WholeModelHealing(HealingSteps):
 
     num_windows: int = Field(default=34, ge=2, le=1_000_000)
     """Healing windows that a wave draws, those that decide included."""
-    distill_share: float = Field(default=0.5, ge=0, le=1)
+    distill_share: float = Field(default=1.0, ge=0, le=1)
     """Share of the loss that is the divergence from the dense model; the rest is the text's next token."""
     num_deciding_windows: int = Field(default=2, ge=1, le=100_000)
     """Windows that it does not learn from, on which the loss must fall for healing to be kept."""
