@@ -8,6 +8,8 @@ the search, none of them a probe, none that is predicted to do more harm than th
 written as GGUF; its perplexity over that of the F16 file is measured in llama.cpp on windows of `test.txt`, its time in
 turns with the F16 file, and the predicted ratio of times is held against the measured one, so that what else the
 machine does falls on both. One thread is timed by the seconds of its CPU; the wall clock's errors stand beside.
+The starter was dequantised from a file of Q4_1 blocks, so from 5 bits on rounding costs it nothing. Its linears are
+therefore moved off that grid by up to a quarter of a step, uniformly at random (`--noise 0` leaves them on it).
 Peer: what bytes alone would say, as tools do that know no machine: the time of the F16 file times the share of its
 bytes that a token reads.
 
@@ -44,6 +46,7 @@ from birdbone.compress.plan.timing import open_child
 from birdbone.core import digest_file, digest_json
 from birdbone.evaluate.benchmarks.opening import find_candidate
 from birdbone.models import LoadedModel, load_model
+from birdbone.models.gguf import GgufType, quantize_tensor
 from birdbone.watch import describe_hardware
 from birdbone.watch.hardware_profile import profile_hardware
 
@@ -105,6 +108,7 @@ def _parse_settings() -> argparse.Namespace:
     parser.add_argument("--num-test-windows", type=int, default=16)
     parser.add_argument("--window-tokens", type=int, default=512)
     parser.add_argument("--num-healing-steps", type=int, default=120)
+    parser.add_argument("--noise", type=float, default=0.25)
     parser.add_argument("--num-turns", type=int, default=11)
     parser.add_argument("--num-threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -115,17 +119,29 @@ def _parse_settings() -> argparse.Namespace:
 
 def _open_subject(settings: argparse.Namespace) -> tuple[Subject, Tensor]:
     loaded = load_model(settings.model)
+    _move_off_grid(loaded, noise=settings.noise, seed=settings.seed)
     valid_NT = _windows(loaded, settings.text / "valid.txt", settings.window_tokens)
     heldout_NT = _windows(loaded, settings.text / "test.txt", settings.window_tokens)[: settings.num_test_windows]
     counts = [settings.num_windows, HealConfig().num_windows, settings.num_judged]
     calibration_NT, healing_NT, judged_NT, _ = torch.split(valid_NT, [*counts, len(valid_NT) - sum(counts)])
+    found = find_candidate(settings.model, engine="torch", dtype="float32")
     subject = Subject(
         loaded=loaded,
-        digest=find_candidate(settings.model, engine="torch", dtype="float32").artefact,
+        digest=f"{found.artefact} moved {settings.noise} {settings.seed}" if settings.noise else found.artefact,
         text=Text(calibration_NT=calibration_NT, healing_NT=healing_NT),
         judged_NT=judged_NT,
     )
     return subject, heldout_NT
+
+
+@torch.no_grad()
+def _move_off_grid(loaded: LoadedModel, *, noise: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for path in loaded.architecture.linear_paths if noise else ():
+        weight_FD = loaded.model.get_parameter(f"{path}.weight")
+        steps_FB = quantize_tensor(weight_FD, GgufType.Q4_1).scales.float()
+        drawn_FD = 2 * torch.rand(weight_FD.shape, generator=generator) - 1
+        weight_FD.add_(noise * drawn_FD * steps_FB.repeat_interleave(32, dim=1))
 
 
 def _windows(loaded: LoadedModel, path: Path, window_tokens: int) -> Tensor:

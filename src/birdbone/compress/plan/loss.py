@@ -129,7 +129,7 @@ def _rise(features: LossFeatures, coefficients: Mapping[str, float]) -> float:
 def _rise_by_cut(kind: CutKind, damage: float, coefficients: Mapping[str, float]) -> float:
     middle = coefficients.get(f"{kind}.middle", 1.0)
     power = coefficients.get(f"{kind}.power", 1.0)
-    return coefficients.get(f"{kind}.factor", 1.0) * middle * math.pow(max(0.0, damage) / middle, power)
+    return coefficients.get(f"{kind}.factor", 1.0) * middle * float((max(0.0, damage) / middle) ** power)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
