@@ -39,7 +39,10 @@ def heal_our_way(bench: Bench, loaded: LoadedModel) -> None:
         deciding_NT=draw_windows(bench, loaded, "valid", 2),
         masks={},
         config=DistillConfig(
-            num_steps=bench.settings.epochs * len(healing_NT), batch_size=1, learning_rate=bench.settings.heal_rate
+            num_steps=bench.settings.epochs * len(healing_NT),
+            batch_size=1,
+            learning_rate=bench.settings.heal_rate,
+            distill_share=0.5,  # half by the text's next token, as all of the peer's loss is
         ),
     )
 
