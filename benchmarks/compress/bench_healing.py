@@ -22,7 +22,6 @@ import argparse
 import copy
 import json
 import math
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rows import provenance, tell
 from torch import Tensor
 
 from birdbone.compress.config import (
@@ -43,12 +43,10 @@ from birdbone.compress.config import (
 )
 from birdbone.compress.healing import HealReport, heal_model, share_won_back
 from birdbone.compress.masks.blocks import drop_only, prune_blocks, solve_group
-from birdbone.core import digest_json
 from birdbone.data import load_corpus, token_windows
 from birdbone.evaluate.divergence import divergence, model_logits
 from birdbone.evaluate.perplexity import token_nll
 from birdbone.models import LoadedModel, load_model
-from birdbone.watch import describe_hardware
 
 SOLVERS = {"admm": solve_group, "wanda": drop_only}
 WAYS = ("distill", "dense_only", "blockwise", "masked_lora", "lora_300")
@@ -103,7 +101,7 @@ def main() -> None:
     torch.set_num_threads(settings.num_threads)
     bench = _open(settings)
     dense = bench.nll(bench.dense.model)
-    row = _provenance(settings) | {
+    row = provenance(settings, "compress/bench_healing") | {
         "dense_perplexity": _perplexity(dense[0]),
         "dense_other_perplexity": _perplexity(dense[1]),
     }
@@ -118,10 +116,7 @@ def main() -> None:
             print(json.dumps({kind: {name: found}}), flush=True)
     if settings.control:
         row |= _control(bench, dense)
-    line = json.dumps(row, ensure_ascii=False)
-    if settings.output is not None:
-        settings.output.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    tell(row, settings.output)
 
 
 def _parse_settings() -> argparse.Namespace:
@@ -146,23 +141,20 @@ def _parse_settings() -> argparse.Namespace:
 def _open(settings: argparse.Namespace) -> Bench:
     loaded = load_model(settings.model)
 
-    def ids(text: str) -> list[int]:
-        return list(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
-
     def spread(name: str, count: int) -> Tensor:
-        text = torch.tensor(ids((settings.text / name).read_text(encoding="utf-8")))
+        text = torch.tensor(loaded.encode((settings.text / name).read_text(encoding="utf-8")))
         windows_NT = text[: len(text) // settings.window_tokens * settings.window_tokens].reshape(
             -1, settings.window_tokens
         )
         return windows_NT[:: max(1, len(windows_NT) // count)][:count]
 
     other = token_windows(
-        load_corpus().heldout, ids, window=settings.window_tokens, count=settings.num_test_windows // 2
+        load_corpus().heldout, loaded.encode, window=settings.window_tokens, count=settings.num_test_windows // 2
     )
     return Bench(
         dense=loaded,
         settings=settings,
-        healing_ids=torch.tensor(ids((settings.text / "valid.txt").read_text(encoding="utf-8"))),
+        healing_ids=torch.tensor(loaded.encode((settings.text / "valid.txt").read_text(encoding="utf-8"))),
         test_NT=spread("test.txt", settings.num_test_windows),
         other_NT=torch.from_numpy(other),
     )
@@ -312,19 +304,6 @@ def _control(bench: Bench, dense: Any) -> dict[str, Any]:
 
 def _perplexity(nll_NP: np.ndarray) -> float:
     return math.exp(float(nll_NP.mean()))
-
-
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    ways = {name: _way(name).config.model_dump(mode="json") for name in settings.ways}
-    chosen = {name: value for name, value in vars(settings).items() if name not in ("output", "text")}
-    return {
-        "bench": "compress/bench_healing",
-        "commit": described.stdout.strip(),
-        "machine": describe_hardware().cpu_model,
-        "settings": chosen,
-        "settings_digest": digest_json({**chosen, "configs": ways}),
-    }
 
 
 if __name__ == "__main__":
