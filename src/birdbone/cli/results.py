@@ -34,6 +34,8 @@ _ROWS: tuple[tuple[str, str, tuple[str | None, str | None]], ...] = (
     ("sparsity of the linears", "sparsity", (None, "final")),
     ("zeros in the file's linears", "stored_zeros", (None, "final_gguf")),
 )
+_CUTS = ("structures of the decoder gone", "share_gone", (None, "base"))
+"""A row for runs that took structures out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,7 @@ class ResultRow:
 
 def result_rows(view: RunView) -> list[ResultRow]:
     """Return the figures of a run, before and after, in the order in which they are read."""
+    cuts = (_CUTS,) if "base" in view.artefacts else ()
     return [
         ResultRow(
             label=label,
@@ -62,7 +65,7 @@ def result_rows(view: RunView) -> list[ResultRow]:
             has_before=before is not None,
             has_after=after is not None,
         )
-        for label, name, (before, after) in _ROWS
+        for label, name, (before, after) in (*_ROWS, *cuts)
     ]
 
 
