@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from birdbone.models.errors import CorruptCheckpointError
-from birdbone.models.tensor_reading import find_tensors
+from birdbone.models.tensor_reading import copy_tensors, find_tensors
 
 law = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
@@ -31,6 +31,9 @@ def test_what_is_read_is_what_the_library_reads(parts: list, tmp_path: Path) -> 
     for name, tensor in found.items():
         assert tensor.dtype == expected[name].dtype
         assert torch.equal(tensor, expected[name])
+    copy_tensors(find_tensors(path), tmp_path / "copied.safetensors")
+    copied = load_file(tmp_path / "copied.safetensors")
+    assert all(torch.equal(copied[name], tensor) for name, tensor in expected.items())
 
 
 def test_a_file_cut_short_is_told_before_and_while_it_is_read(tmp_path: Path) -> None:
@@ -40,5 +43,7 @@ def test_a_file_cut_short_is_told_before_and_while_it_is_read(tmp_path: Path) ->
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(CorruptCheckpointError, match="ends in the middle"):
         places["a"].read()
+    with pytest.raises(CorruptCheckpointError, match="ends in the middle"):
+        copy_tensors(places, tmp_path / "copied.safetensors")
     with pytest.raises(CorruptCheckpointError, match="cannot be read"):
         find_tensors(path)

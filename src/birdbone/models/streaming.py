@@ -26,9 +26,11 @@ from birdbone.core.files import raise_if_disk_full
 from birdbone.models.architecture import Architecture
 from birdbone.models.errors import CorruptCheckpointError, NonFiniteWeightError
 from birdbone.models.inspection import describe_architecture
-from birdbone.models.tensor_reading import StoredTensor, find_tensors
+from birdbone.models.tensor_reading import StoredTensor, copy_tensors, find_tensors
 
-_INDEX, _ONE_FILE = "model.safetensors.index.json", "model.safetensors"
+_INDEX, _ONE_FILE, _REST = "model.safetensors.index.json", "model.safetensors", "model-rest.safetensors"
+_PIECE = 1 << 20
+"""Values that are looked at at once: what is not finite is found by a copy of them."""
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf", _INDEX)
 
 
@@ -61,13 +63,12 @@ class StreamedModel:
         block.to(device="meta")
 
     def finish(self) -> Path:
-        """Write what lies outside the layers and the index, and return the folder, which is a whole model now.
-
-        The model in memory is empty afterwards.
-        """
-        self.model.to(device="meta")  # an embedding is not held twice
-        rest = [name for name in self._stored if name not in self._written]
-        self._store({name: self._stored[name].read() for name in rest}, "model-rest.safetensors")
+        """Write what lies outside the layers and the index, and return the folder, which is a whole model now."""
+        rest = {name: place for name, place in self._stored.items() if name not in self._written}
+        with self._told_when_full():
+            copy_tensors(rest, self.out / _REST)
+        self._written |= dict.fromkeys(rest, _REST)
+        self._num_bytes += sum(place.size_bytes for place in rest.values())
         values = {"metadata": {"total_size": self._num_bytes}, "weight_map": dict(sorted(self._written.items()))}
         write_json(self.out / _INDEX, values)
         return self.out
@@ -84,14 +85,19 @@ class StreamedModel:
         tensors = {prefix + name: value.detach().to(dtypes[name]) for name, value in module.named_parameters()}
         self._store(tensors, file)
 
-    def _store(self, tensors: Mapping[str, Tensor], file: str) -> None:
+    @contextmanager
+    def _told_when_full(self) -> Iterator[None]:
         try:
-            save_file(
-                {name: tensor.contiguous() for name, tensor in tensors.items()}, self.out / file, {"format": "pt"}
-            )
+            yield
         except OSError as error:
             raise_if_disk_full(error, self.out)
             raise
+
+    def _store(self, tensors: Mapping[str, Tensor], file: str) -> None:
+        with self._told_when_full():
+            save_file(
+                {name: tensor.contiguous() for name, tensor in tensors.items()}, self.out / file, {"format": "pt"}
+            )
         self._written |= dict.fromkeys(tensors, file)
         self._num_bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
@@ -131,7 +137,7 @@ def _read(stored: Mapping[str, StoredTensor], name: str, shape: tuple[int, ...])
     if stored[name].shape != shape:
         raise CorruptCheckpointError(f"{name} should have shape {shape}, it has {stored[name].shape}.")
     tensor = stored[name].read()
-    if not bool(tensor.isfinite().all()):
+    if not all(bool(piece.isfinite().all()) for piece in torch.split(tensor.flatten(), _PIECE)):
         raise NonFiniteWeightError(f"{name} holds a value that is NaN or infinite.")
     return tensor
 

@@ -1,4 +1,4 @@
-"""Single tensors read out of safetensors files, without mapping them: a mapped page counts as memory.
+"""Single tensors read and copied out of safetensors files, without mapping them: a mapped page counts as memory.
 
 The library's own reader checks the header; places are taken from the same header.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,6 +30,8 @@ _DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_PIECE_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,37 @@ class StoredTensor:
         if not data:
             return torch.empty(self.shape, dtype=self.dtype)
         return torch.frombuffer(data, dtype=self.dtype).view(self.shape)
+
+
+def copy_tensors(stored: Mapping[str, StoredTensor], path: Path) -> None:
+    """Write a safetensors file of tensors as they are stored elsewhere, a piece at a time.
+
+    Raises:
+        CorruptCheckpointError: a file ends before a tensor does.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, place in stored.items():
+        begin, end = end, end + place.size_bytes
+        header[name] = {"dtype": _NAMES[place.dtype], "shape": list(place.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as out:
+        out.write(struct.pack("<Q", len(text)) + text)
+        for place in stored.values():
+            _copy(place, out)
+
+
+def _copy(place: StoredTensor, out: BinaryIO) -> None:
+    left = place.size_bytes
+    with place.path.open("rb", buffering=0) as file:
+        file.seek(place.begin)
+        while left:
+            piece = file.read(min(left, _PIECE_BYTES))
+            if not piece:
+                raise CorruptCheckpointError(f"{place.path} ends in the middle of a tensor.")
+            out.write(piece)
+            left -= len(piece)
 
 
 def find_tensors(path: Path) -> dict[str, StoredTensor]:
