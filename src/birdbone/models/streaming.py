@@ -8,8 +8,10 @@ result is a sharded Hugging Face folder like any other; it becomes one only when
 
 from __future__ import annotations
 
+import ctypes
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -61,6 +63,7 @@ class StreamedModel:
         yield
         self._write(block, f"{path}.", dtypes, file=f"model-layer-{index:04d}.safetensors")
         block.to(device="meta")
+        _return_freed_memory()
 
     def finish(self) -> Path:
         """Write what lies outside the layers and the index, and return the folder, which is a whole model now."""
@@ -152,6 +155,13 @@ def _load_rest(model: PreTrainedModel, stored: Mapping[str, StoredTensor]) -> No
     missing = [name for name, value in model.named_parameters() if value.is_meta and not name.startswith(layers)]
     if missing:
         raise CorruptCheckpointError(f"The checkpoint has no tensor {missing[0]}.")
+
+
+def _return_freed_memory() -> None:
+    """Hand freed memory back to the system: glibc keeps what it once had, layer after layer."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _copy_beside(folder: Path, out: Path) -> None:
