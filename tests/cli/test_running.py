@@ -134,7 +134,7 @@ def test_phases_describe_every_kind_and_every_setting() -> None:
     "setting", [row for row in SETTINGS if row.default and " of them" not in row.default], ids=lambda row: row.path
 )
 def test_every_path_that_phases_names_can_be_set(setting: Any) -> None:
-    kinds = ("seed", "log_activations", "waves", "quantize", "low_rank", "export", "judge", "version")
+    kinds = ("seed", "shed", "log_activations", "waves", "quantize", "low_rank", "export", "judge", "version")
     raw = {"name": "all_kinds", "steps": [{"kind": kind} for kind in kinds]}
     value = {"unset": "null", "none": "[]"}.get(setting.default, setting.default)
     resolved = resolve_recipe(raw, overrides=[f"{setting.path}={value}"])

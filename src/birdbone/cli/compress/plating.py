@@ -19,7 +19,8 @@ from birdbone.compress.growth.plates import PlateLedger
 from birdbone.compress.growth.protection import CriticalPath
 from birdbone.core import write_atomically
 from birdbone.models import load_model
-from birdbone.pipeline.report.plates_page import figure_words, kind_words, render_plates_page
+from birdbone.pipeline.report.plates_page import figure_words, render_plates_page
+from birdbone.pipeline.report.wording import kind_words
 
 _NUM_ROWS = 20
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -53,7 +54,7 @@ class StructuralPattern(Settings):
     """Structures of one kind, those that cost least first."""
 
     kind: StructuralKind
-    share: float = Field(gt=0, lt=1)
+    share: float = Field(default=0.1, gt=0, lt=1)
     """Share of the decoder's parameters that goes."""
     width_multiple: int = Field(default=32, ge=1)
     """A feed-forward width is a multiple of it: 32 for GGUF's small blocks, 256 for K-quants."""
@@ -71,7 +72,7 @@ class AdaptivePattern(Settings):
     """Structures of several kinds, by damage for each byte that they save."""
 
     kind: Literal["adaptive"] = "adaptive"
-    share: float = Field(gt=0, lt=1)
+    share: float = Field(default=0.1, gt=0, lt=1)
     """Share of the decoder's parameters that goes."""
     kinds: tuple[StructuralKind, ...] = ("neuron", "attention", "feed_forward")
     """What it may choose from."""
@@ -104,9 +105,9 @@ StructuresPattern = Annotated[StructuralPattern | TargetedPattern | AdaptivePatt
 class ShedStructuresConfig(Settings):
     """Structures taken out in cuts, each refitted, healed and judged before the next."""
 
-    pattern: StructuresPattern = AdaptivePattern(share=0.1)
+    pattern: StructuresPattern = AdaptivePattern()
     """Which structures, and the share of the dense decoder's parameters that is gone after the last cut."""
-    schedule: ScheduleConfig = ScheduleConfig(kind="linear", num_waves=2)
+    schedule: ScheduleConfig = ScheduleConfig()
     """In how many cuts, and how much each takes; a targeted pattern takes one."""
     protect: ProtectConfig = ProtectConfig()
     """What stays whatever its score."""
@@ -122,3 +123,8 @@ class ShedStructuresConfig(Settings):
     """Rise of perplexity over the dense model, and of one cut, beyond which a cut is undone and no other follows."""
 
     _name_heal = field_validator("heal", mode="before")(heal_by_blocks_unless_named)
+
+    @field_validator("pattern", mode="before")
+    @classmethod
+    def _adaptive_unless_named(cls, value: Any) -> Any:
+        return {"kind": "adaptive", **value} if isinstance(value, Mapping) else value

@@ -16,7 +16,6 @@ from birdbone.pipeline.report.content import ReportData, build_report
 from birdbone.pipeline.report.curve import healing_curve
 from birdbone.pipeline.report.heat_map import Shades, balanced_shades, heat_map, log_shades, rising_shades
 from birdbone.pipeline.report.linears import LinearGrid
-from birdbone.pipeline.report.plates_page import kind_words
 from birdbone.pipeline.report.rounding import Rounding
 from birdbone.pipeline.report.summary import SummaryRow
 from birdbone.pipeline.report.svg import Attributes, element, mark
@@ -64,7 +63,7 @@ def render_report(data: ReportData) -> str:
             "duration_words": wording.duration_words,
             "time_words": wording.time_words,
             "nats_words": wording.nats_words,
-            "kind_words": kind_words,
+            "kind_words": wording.kind_words,
         },
     )
     template = environment.get_template("report.html.j2")

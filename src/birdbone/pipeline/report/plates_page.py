@@ -13,16 +13,9 @@ from birdbone.compress.growth.protection import CriticalPath
 from birdbone.core.pages import page_environment
 from birdbone.pipeline.report.heat_map import Shades, heat_map, rising_shades
 from birdbone.pipeline.report.linears import LinearGrid
+from birdbone.pipeline.report.wording import STRUCTURE_KINDS, kind_words
 
 _MAX_ROWS = 200
-_KINDS = {
-    "layer": "layer",
-    "attention": "attention block",
-    "feed_forward": "feed-forward block",
-    "kv_group": "KV group",
-    "query_head": "query head",
-    "neuron": "neuron",
-}
 
 
 def render_plates_page(ledger: PlateLedger, paths: Sequence[CriticalPath] = ()) -> str:
@@ -42,11 +35,6 @@ def render_plates_page(ledger: PlateLedger, paths: Sequence[CriticalPath] = ()) 
         paths=paths,
         tiles=_tiles(ledger),
     )
-
-
-def kind_words(kind: str) -> str:
-    """Return a kind of structure as a person says it."""
-    return _KINDS.get(kind, kind)
 
 
 def figure_words(value: float | None, digits: int = 4) -> str:
@@ -98,7 +86,7 @@ def _picture(title: str, note: str, grid: LinearGrid) -> dict[str, Any]:
 
 
 def _grid(ledger: PlateLedger, value_of: Any) -> LinearGrid:
-    kinds = tuple(kind for kind in _KINDS if any(plate.kind == kind for plate in ledger.plates))
+    kinds = tuple(kind for kind in STRUCTURE_KINDS if any(plate.kind == kind for plate in ledger.plates))
     layers = tuple(sorted({plate.layer for plate in ledger.plates}))
     values = tuple(tuple(_mean(ledger.plates, kind, layer, value_of) for layer in layers) for kind in kinds)
     return LinearGrid(kinds=tuple(kind_words(kind) for kind in kinds), layers=layers, values=values)

@@ -138,3 +138,18 @@ def _rise(ratio: float) -> str:
 
 def _factor(ratio: float) -> str:
     return f"× {ratio:.3f}"
+
+
+STRUCTURE_KINDS = {
+    "layer": "layer",
+    "attention": "attention block",
+    "feed_forward": "feed-forward block",
+    "kv_group": "KV group",
+    "query_head": "query head",
+    "neuron": "neuron",
+}
+
+
+def kind_words(kind: str) -> str:
+    """Return a kind of structure as a person says it."""
+    return STRUCTURE_KINDS.get(kind, kind)

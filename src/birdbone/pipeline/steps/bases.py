@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,28 +12,30 @@ from birdbone.pipeline.steps.materials import summarise, take_array, take_model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartingPoint:
-    """A stored model without masks: its digest, its version in the vault, its perplexity, and the cuts behind it."""
+    """A stored model without masks: its digest, and the cuts behind it."""
 
     artefact: str
-    version: str
-    perplexity: float
     num_cuts: int
 
 
 def base_of(context: StepContext) -> StartingPoint:
     """Return the last cut that was good, or the dense model."""
-    good = [notes for notes in _cuts(context) if notes["verdict"] == "good"]
+    good = _good_cuts(context)
     if not good:
-        return StartingPoint(
-            artefact=context.artefacts["dense"],
-            version=str(context.notes["seed"]["version"]),
-            perplexity=dense_perplexity(context),
-            num_cuts=0,
-        )
-    newest = good[-1]
-    return StartingPoint(
-        artefact=newest["state"], version=newest["version"], perplexity=newest["perplexity"], num_cuts=newest["cut"]
-    )
+        return StartingPoint(artefact=context.artefacts["dense"], num_cuts=0)
+    return StartingPoint(artefact=good[-1]["state"], num_cuts=good[-1]["cut"])
+
+
+def base_version(context: StepContext) -> str:
+    """Return the version of that model in the vault."""
+    good = _good_cuts(context)
+    return str((good[-1] if good else context.notes["seed"])["version"])
+
+
+def base_perplexity(context: StepContext) -> float:
+    """Return the perplexity of that model in torch on the held-out windows."""
+    good = _good_cuts(context)
+    return float(good[-1]["perplexity"]) if good else dense_perplexity(context)
 
 
 def take_teacher(context: StepContext, base: LoadedModel) -> LoadedModel:
@@ -48,6 +49,7 @@ def dense_perplexity(context: StepContext) -> float:
     return summarise(context, take_array(context, "likelihoods", "dense")).value
 
 
-def _cuts(context: StepContext) -> Iterator[dict[str, Any]]:
-    """Yield the notes of every cut so far, those of this step's earlier rounds among them."""
-    yield from (dict(notes) for label, notes in context.notes.items() if label.startswith("cut-"))
+def _good_cuts(context: StepContext) -> list[dict[str, Any]]:
+    """Return the notes of every good cut so far, those of this step's earlier rounds among them."""
+    cuts = [notes for label, notes in context.notes.items() if label.startswith("cut-")]
+    return [notes for notes in cuts if notes["verdict"] == "good"]

@@ -24,7 +24,7 @@ from birdbone.pipeline.errors import GateFailedError
 from birdbone.pipeline.overrides import Override, overrides_of, read_overrides
 from birdbone.pipeline.recipe import JudgeStep
 from birdbone.pipeline.recommendations import Recommendation, earliest_step, recommend
-from birdbone.pipeline.steps.bases import base_of
+from birdbone.pipeline.steps.bases import base_version
 from birdbone.pipeline.steps.decoding import race
 from birdbone.pipeline.steps.engines import file_figures, nll_in_llamacpp, num_threads, stored_zeros
 from birdbone.pipeline.steps.floors import judge_sections, own_ratio, sections
@@ -83,7 +83,7 @@ def _retry(
     """Go back to the first step whose settings change. What the run's branch holds of it is taken back."""
     number, back = _num_retries(context) + 1, earliest_step(context.recipe, asked.changes)
     if back in ("shed", "waves"):
-        version = base_of(context).version if back == "waves" else str(context.notes["seed"]["version"])
+        version = base_version(context) if back == "waves" else str(context.notes["seed"]["version"])
         move_ref(context.vault, run_branch(context), version, reason=f"retry {number}: {asked.words}")
     notes["retry"] = {"number": number, "of": policy.max_tries, "go_back_to": back, **asdict(asked)}
     row = Measurement(

@@ -24,7 +24,7 @@ from birdbone.models import Architecture, LoadedModel, compute_in, describe_arch
 from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import ShedStep
-from birdbone.pipeline.steps.bases import StartingPoint, base_of, dense_perplexity
+from birdbone.pipeline.steps.bases import base_of, base_perplexity, base_version, dense_perplexity
 from birdbone.pipeline.steps.materials import (
     commit_state,
     judge_in_torch,
@@ -63,7 +63,7 @@ def run(context: StepContext, settings: ShedStep) -> StepResult:
     nll_NT, perplexity = judge_in_torch(context, take_model(context, artefact))
     decision = judge_wave(
         perplexity.value,
-        last_good=base.perplexity,
+        last_good=base_perplexity(context),
         dense=dense_perplexity(context),
         num_on_probation=0,
         config=StopLossConfig(max_rise=settings.max_rise, max_total_rise=settings.max_rise, patience=1),
@@ -87,7 +87,7 @@ def run(context: StepContext, settings: ShedStep) -> StepResult:
     }
     if decision.verdict == "good":
         return StepResult(artefacts={"base": artefact}, measurements=figures, notes=notes)
-    _undo(context, base, number=number, version=version.id)
+    _undo(context, number=number, version=version.id)
     return StepResult(measurements=figures, notes=notes)
 
 
@@ -149,11 +149,11 @@ def _heal(context: StepContext, settings: ShedStep, state: LoadedModel, dense: L
     return healing_notes(report)
 
 
-def _undo(context: StepContext, base: StartingPoint, *, number: int, version: str) -> None:
+def _undo(context: StepContext, *, number: int, version: str) -> None:
     """Move the run's branch back to the last good state; what was undone keeps a tag."""
     tag = f"refs/tags/{run_branch(context)}-cut-{number}-undone"
     move_ref(context.vault, tag, version, reason="kept to be looked at", force=True)  # made again by a resume
-    move_ref(context.vault, run_branch(context), base.version, reason="stop-loss: cut undone")
+    move_ref(context.vault, run_branch(context), base_version(context), reason="stop-loss: cut undone")
 
 
 def _ratio(context: StepContext, nll_NT: NDArray[Any]) -> Any:

@@ -21,7 +21,7 @@ from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.context import StepContext, StepResult
 from birdbone.pipeline.recipe import WavesStep
 from birdbone.pipeline.steps.activations import take_gradients, take_statistics
-from birdbone.pipeline.steps.bases import base_of, dense_perplexity, take_teacher
+from birdbone.pipeline.steps.bases import base_of, base_perplexity, base_version, dense_perplexity, take_teacher
 from birdbone.pipeline.steps.materials import (
     commit_state,
     judge_in_torch,
@@ -158,11 +158,10 @@ def _end_by_hand(context: StepContext) -> StepResult:
 
 def _undo(context: StepContext, good_states: list[dict[str, Any]]) -> dict[str, str]:
     """Move the run's branch back to the last good state and return what the run goes on from."""
-    base = base_of(context)
-    versions = [state["version"] for state in good_states] or [base.version]
+    versions = [state["version"] for state in good_states] or [base_version(context)]
     move_ref(context.vault, run_branch(context), versions[-1], reason="stop-loss: waves undone")
     if not good_states:
-        return {"state": base.artefact}
+        return {"state": base_of(context).artefact}
     return {"state": good_states[-1]["state"], "masks": good_states[-1]["masks"]}
 
 
@@ -252,4 +251,4 @@ def _before(context: StepContext) -> float:
 def _last_good(context: StepContext) -> float:
     """Return the perplexity of the last good state: the newest good wave's, or the base's."""
     good = [result.notes["perplexity"] for result in context.history if result.notes["verdict"] == "good"]
-    return float(good[-1]) if good else base_of(context).perplexity
+    return float(good[-1]) if good else base_perplexity(context)

@@ -29,7 +29,13 @@ from birdbone.vault.records import Version
 Datum = str | float | dt.datetime
 Kind = Literal["text", "number", "time"]
 
-PHASES = {"log_activations": "compress", "wave": "compress", "quantize": "compress", "low_rank": "compress"}
+PHASES = {
+    "cut": "compress",
+    "log_activations": "compress",
+    "wave": "compress",
+    "quantize": "compress",
+    "low_rank": "compress",
+}
 """Phase of each kind of step that compresses. A version does not record its phase, only its step (`wave-3`,
 `quantize-try2`), so the phase is read off the step. Steps that measure, convert or keep (`seed`, `export`, `judge`,
 `version`) are part of no phase, and neither is a step with a name of its own: there the field is null."""
