@@ -39,7 +39,7 @@ from birdbone.compress.plan.cache import PlanCache
 from birdbone.compress.plan.forecast import Forecast, Forecaster
 from birdbone.compress.plan.making import Text, make_plan
 from birdbone.compress.plan.measuring import Measurer, Subject
-from birdbone.compress.plan.outcome import Outcome, compare, nll_of_file
+from birdbone.compress.plan.outcome import Outcome, compare
 from birdbone.compress.plan.probes import plan_probes
 from birdbone.compress.plan.search import PlanSpace, plan_space
 from birdbone.compress.plan.timing import open_child
@@ -47,6 +47,7 @@ from birdbone.core import digest_file, digest_json
 from birdbone.evaluate.benchmarks.opening import find_candidate
 from birdbone.models import LoadedModel, load_model
 from birdbone.models.gguf import GgufType, quantize_tensor
+from birdbone.models.llamacpp import file_nll
 from birdbone.watch import describe_hardware
 from birdbone.watch.hardware_profile import profile_hardware
 
@@ -179,7 +180,7 @@ def _carry_out(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         reference, path = measurer.write_reference(folder), folder / "plan.gguf"
-        reference_nll_NP = nll_of_file(reference, heldout_NT.numpy(), num_threads=settings.num_threads)
+        reference_nll_NP = file_nll(reference, heldout_NT.numpy(), num_threads=settings.num_threads)
         for forecast in plans:
             layout = forecaster.drafter.draft(forecast.plan)
             made = make_plan(
@@ -193,7 +194,7 @@ def _carry_out(
                 artefact=digest_file(path),
                 size_bytes=report.size_bytes,
                 turns=turns,
-                nll_NP=nll_of_file(path, heldout_NT.numpy(), num_threads=settings.num_threads),
+                nll_NP=file_nll(path, heldout_NT.numpy(), num_threads=settings.num_threads),
                 reference_nll_NP=reference_nll_NP,
                 predicted_ratio_of_time=forecaster.latency.ratio(forecaster.features(layout)),
             )

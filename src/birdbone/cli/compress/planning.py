@@ -24,7 +24,7 @@ from birdbone.compress.plan.cache import PlanCache
 from birdbone.compress.plan.forecast import Forecast, Forecaster, forecast_from_data
 from birdbone.compress.plan.making import Text, make_plan
 from birdbone.compress.plan.measuring import Evidence, Measurer, Subject
-from birdbone.compress.plan.outcome import Outcome, compare, nll_of_file
+from birdbone.compress.plan.outcome import Outcome, compare
 from birdbone.compress.plan.recommend import Budget, recommend
 from birdbone.compress.plan.timing import open_child
 from birdbone.core import digest_file, digest_json, find_workspace
@@ -33,6 +33,7 @@ from birdbone.data import load_texts, token_windows
 from birdbone.evaluate.benchmarks.opening import find_candidate
 from birdbone.models import LoadedModel, load_model, use_threads
 from birdbone.models.gguf.names import LAYERED_FAMILIES, family_of
+from birdbone.models.llamacpp import file_nll
 from birdbone.watch import choose_num_threads, describe_hardware
 from birdbone.watch.hardware_profile import HardwareProfile, profile_hardware
 
@@ -250,7 +251,7 @@ def _judge_file(path: Path, job: _Job, tell: Told) -> NDArray[np.float64]:
     def progress(done: int, total: int) -> None:
         tell(f"judged in llama.cpp: {path.name}", done, total)
 
-    return nll_of_file(path, job.heldout_NT, num_threads=job.num_threads, progress=progress)
+    return file_nll(path, job.heldout_NT, num_threads=job.num_threads, progress=progress)
 
 
 def _open_subject(model: str, loaded: LoadedModel, sample: Sample) -> tuple[Subject, NDArray[np.int64]]:

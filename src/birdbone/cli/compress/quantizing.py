@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from birdbone.evaluate.statistics import MIN_WINDOWS
 from birdbone.models import LoadedModel, load_model, use_threads
 from birdbone.models.gguf import GgufReport, write_gguf
 from birdbone.models.gguf.adapter import LowRankUpdate, write_gguf_adapter
-from birdbone.models.llamacpp import open_engine
+from birdbone.models.llamacpp import file_nll
 from birdbone.models.tensors import as_token_ids
 from birdbone.pipeline.report.bits_page import LABELS, BitsReport, bits_data, bits_words, type_rows, write_bits_page
 from birdbone.pipeline.report.wording import NOT_MEASURED, interval_words
@@ -246,7 +246,13 @@ def _adapt(
         alpha=float(max(ranks)),
     )
     bare_NP, adapted_NP = (
-        _nll_in_llamacpp(file, path, heldout_NT, progress=part_of(tell, f"perplexity in llama.cpp, {words}"))
+        file_nll(
+            file,
+            heldout_NT,
+            num_threads=choose_num_threads(),
+            adapter=path,
+            progress=part_of(tell, f"perplexity in llama.cpp, {words}"),
+        )
         for path, words in ((None, "bare"), (adapter, "with the adapter"))
     )
     artefact = digest_file(adapter)
@@ -266,19 +272,6 @@ def _adapt(
         ratio = paired_ratio(adapted_NP, bare_NP, seed=_SEED).measurement(artefact=artefact)
         figures.append(ratio.model_copy(update={"name": "adapter_ratio"}))
     return figures
-
-
-def _nll_in_llamacpp(
-    file: Path, adapter: Path | None, windows_NT: NDArray[np.int64], *, progress: Callable[[int, int], None]
-) -> NDArray[np.float64]:
-    rows = []
-    with open_engine(file, num_ctx=windows_NT.shape[1], num_threads=choose_num_threads()) as engine:
-        if adapter is not None:
-            engine.use_adapter(adapter)
-        for number, window_T in enumerate(windows_NT, start=1):
-            rows.append(engine.nll(window_T.tolist()))
-            progress(number, len(windows_NT))
-    return np.stack(rows)
 
 
 def _measure(

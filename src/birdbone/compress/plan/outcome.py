@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,7 @@ from birdbone.compress.plan.loss import Interval
 from birdbone.compress.plan.timing import Turns
 from birdbone.evaluate import paired_ratio
 from birdbone.evaluate.statistics import MIN_WINDOWS
-from birdbone.models.llamacpp import open_engine
 
-Progress = Callable[[int, int], None]
 _SEED = 0
 
 
@@ -77,22 +73,6 @@ class Outcome:
         names = ("predicted_seconds", "latency_error", "perplexity_error", "size_error")
         kept = {name: value for name, value in asdict(self).items() if name != "forecast"}
         return {**kept, **{name: getattr(self, name) for name in names}, "forecast": self.forecast.to_data()}
-
-
-def nll_of_file(
-    path: Path, windows_NT: NDArray[np.int64], *, num_threads: int, progress: Progress = lambda _done, _total: None
-) -> NDArray[np.float64]:
-    """Return the likelihood of every token but the first of each window in nats, by llama.cpp, shape (N, T - 1).
-
-    Raises:
-        EngineError: llama.cpp is absent or does not take the file.
-    """
-    rows = []
-    with open_engine(path, num_ctx=windows_NT.shape[1], num_threads=num_threads) as engine:
-        for number, window_T in enumerate(windows_NT, start=1):
-            rows.append(engine.nll(window_T.tolist()))
-            progress(number, len(windows_NT))
-    return np.stack(rows)
 
 
 def compare(

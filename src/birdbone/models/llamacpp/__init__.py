@@ -1,6 +1,6 @@
 """llama.cpp, the engine that judges exported files, bound by ctypes from the `xllamacpp` wheel (extra `gguf`).
 
-Owns: the loaded library and its self-test, an open model (`LlamaCpp`), the comparison of tokenizers.
+Owns: the loaded library and its self-test, an open model (`LlamaCpp`), the likelihood of a text in a file, the comparison of tokenizers.
 Needs: `birdbone.core`, NumPy; the wheel only when `open_engine` or `system_info` is called.
 """
 
@@ -12,6 +12,7 @@ from birdbone.models.llamacpp.errors import (
     EngineRefusedModelError,
     EngineSelfTestError,
 )
+from birdbone.models.llamacpp.likelihoods import file_nll
 from birdbone.models.llamacpp.truth import TokenMismatch, compare_tokenizers, probe_strings
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "LlamaCpp",
     "TokenMismatch",
     "compare_tokenizers",
+    "file_nll",
     "open_engine",
     "probe_strings",
     "system_info",

@@ -12,19 +12,13 @@ from torch import Tensor
 from birdbone.core import Measurement
 from birdbone.evaluate import size_measurements
 from birdbone.models.gguf import GgufReport, StateTensor
-from birdbone.models.llamacpp import open_engine
 from birdbone.pipeline.context import StepContext
 
 
 def nll_in_llamacpp(context: StepContext, path: Path, windows_NT: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the likelihood of every token but the first of each window in nats, by llama.cpp, shape (N, T - 1)."""
-    report = context.progress("held-out perplexity in llama.cpp")
-    rows = []
-    with open_engine(path, num_ctx=windows_NT.shape[1], num_threads=num_threads(context)) as engine:
-        for number, window_T in enumerate(windows_NT, start=1):
-            rows.append(engine.nll(window_T.tolist()))
-            report(number, len(windows_NT))
-    return np.stack(rows)
+    progress = context.progress("held-out perplexity in llama.cpp")
+    return file_nll(path, windows_NT, num_threads=num_threads(context), progress=progress)
 
 
 def num_threads(context: StepContext) -> int:
