@@ -23,7 +23,6 @@ import argparse
 import json
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rows import provenance, tell
 from torch import Tensor
 
 from birdbone.compress.config import HealConfig, PlanConfig, ProbeConfig
@@ -43,12 +43,11 @@ from birdbone.compress.plan.outcome import Outcome, compare
 from birdbone.compress.plan.probes import plan_probes
 from birdbone.compress.plan.search import PlanSpace, plan_space
 from birdbone.compress.plan.timing import open_child
-from birdbone.core import digest_file, digest_json
+from birdbone.core import digest_file
 from birdbone.evaluate.benchmarks.opening import find_candidate
 from birdbone.models import LoadedModel, load_model
 from birdbone.models.gguf import GgufType, quantize_tensor
 from birdbone.models.llamacpp import file_nll
-from birdbone.watch import describe_hardware
 from birdbone.watch.hardware_profile import profile_hardware
 
 
@@ -78,11 +77,8 @@ def main() -> None:
     forecaster = Forecaster(subject.loaded, evidence, config)
     plans = _draw_plans(forecaster, plan_space(forecaster, Ground()), settings)
     outcomes = _carry_out(measurer, forecaster, plans, heldout_NT, settings)
-    row = _provenance(settings) | {"measuring_cpu_seconds": seconds} | _figures(forecaster, outcomes)
-    line = json.dumps(row, ensure_ascii=False)
-    if settings.output is not None:
-        settings.output.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    origin = provenance(settings, "compress/bench_plan", hidden=("cache",))
+    tell(origin | {"measuring_cpu_seconds": seconds} | _figures(forecaster, outcomes), settings.output)
 
 
 class _Said:
@@ -237,18 +233,6 @@ def _figures(forecaster: Forecaster, outcomes: list[Outcome]) -> dict[str, Any]:
         sizes = [abs(error) for error in errors]
         row |= {f"{name}_error_median": statistics.median(sizes), f"{name}_error_largest": max(sizes)}
     return row
-
-
-def _provenance(settings: argparse.Namespace) -> dict[str, Any]:
-    described = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    chosen = {name: value for name, value in vars(settings).items() if name not in ("output", "text", "cache")}
-    return {
-        "bench": "compress/bench_plan",
-        "commit": described.stdout.strip(),
-        "machine": describe_hardware().cpu_model,
-        "settings": chosen,
-        "settings_digest": digest_json(chosen),
-    }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The ground floor: what every room shares and that knows of none of them.
 
 Owns: the error root, the digest and identifier rules, the measurement record, the workspace and its settings,
-the database engine, the outbox of events, atomic files, the YAML reader.
+the database engine, the outbox of events, atomic files, the YAML reader, processes that answer line by line.
 Needs: pydantic, SQLAlchemy, blake3, ruamel.yaml. No torch.
 `core.database` and `core.outbox` are imported by their names: SQLAlchemy is half of what a short command would take to
 start, and most of them need no database.

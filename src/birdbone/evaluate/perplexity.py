@@ -52,6 +52,15 @@ class Perplexity:
         )
 
 
+def perplexity_of(nll_NP: NDArray[np.float64]) -> float:
+    """Return the perplexity of N windows alone, without an interval.
+
+    Raises:
+        NonFiniteLogitsError: a value is NaN or infinite.
+    """
+    return float(np.exp(window_means(nll_NP).mean()))
+
+
 def perplexity_from_nll(
     nll_NP: NDArray[np.float64],
     *,
@@ -76,7 +85,7 @@ def perplexity_from_nll(
         ends = interval(bootstrap_means(means_N, generator=generator, num_resamples=num_resamples))
         low, high = float(np.exp(ends[0])), float(np.exp(ends[1]))
     return Perplexity(
-        value=float(np.exp(means_N.mean())),
+        value=perplexity_of(nll_NP),
         low=low,
         high=high,
         num_tokens=nll_NP.size,

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from birdbone.core import children
 from birdbone.evaluate.cost.child import Child
 from birdbone.evaluate.cost.results import Load, MachineRates, Memory, Profile, Turn
 from birdbone.evaluate.cost.worker import Order, Surroundings, serve
@@ -72,7 +73,7 @@ def child_that(program: str) -> tuple[subprocess.Popen[str], Any]:
 def test_a_worker_that_ends_is_an_error_with_its_last_words(program: str, told: str) -> None:
     process, errors = child_that(program)
     with process, errors, pytest.raises(CostWorkerError, match=told) as caught:
-        Child(order("a-model"), process, errors).ask("memory", Memory)
+        Child(order("a-model"), children.Child(process, errors)).ask("memory", Memory)
     assert "a-model" in caught.value.message
     assert ("memory ends a process so" in caught.value.hint) == (told == "signal 9")
 
@@ -84,7 +85,7 @@ def test_an_error_keeps_its_code_and_kind() -> None:
     process, errors = child_that(f"input(); print({line!r}, flush=True); input()")
     with process, errors:
         with pytest.raises(CostWorkerError, match="gone") as caught:
-            Child(order("m"), process, errors).ask("load", Load)
+            Child(order("m"), children.Child(process, errors)).ask("load", Load)
         process.kill()
     assert (caught.value.code, caught.value.kind, caught.value.hint) == ("models.x", "not_found", "look")
 
@@ -96,4 +97,4 @@ def test_an_answer_is_read_as_what_was_asked_for() -> None:
         f"import json; assert json.loads(input()) == {{'ask': 'probe', 'n': 1}}; print({line!r})"
     )
     with process, errors:
-        assert Child(order("m"), process, errors).ask("probe", MachineRates, n=1) == rates
+        assert Child(order("m"), children.Child(process, errors)).ask("probe", MachineRates, n=1) == rates

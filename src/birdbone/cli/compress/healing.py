@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 from rich.table import Table
 
+from birdbone.cli.compress.bars import Told, part_bar, part_of
+from birdbone.cli.compress.sampling import JudgedSample
 from birdbone.cli.errors import UsageError
-from birdbone.cli.evaluate.bars import question_bar
 from birdbone.cli.output import new_table, talk
 from birdbone.compress.config import HealConfig
 from birdbone.compress.errors import NoZerosError
@@ -41,17 +42,11 @@ from birdbone.watch import choose_num_threads
 
 _JUDGED_BATCH = 2
 
-Tell = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """Of what text how many windows are learned from, how many judged on, and tokens a window."""
+class Sample(JudgedSample):
+    """The text that is learned from and judged on, and the seed of what is drawn."""
 
-    source: str
-    num_windows: int
-    num_judged: int
-    window: int
     seed: int
 
 
@@ -116,9 +111,9 @@ def heal(
         raise UsageError(f"--adapter is for lora and qlora; {config.kind} has no updates of its own.")
     before = use_threads(limits.num_threads or choose_num_threads())
     try:
-        return _heal(
-            load_model(model), load_model(dense), config, sample=sample, out=out, adapter=adapter, limits=limits
-        )
+        with part_bar() as tell:
+            job = _Job(config=config, sample=sample, out=out, adapter=adapter, limits=limits, tell=tell)
+            return _heal(load_model(model), load_model(dense), job)
     finally:
         use_threads(before)
 
@@ -193,46 +188,46 @@ def _masks_of(pruned: LoadedModel, dense: LoadedModel) -> Masks:
         return {}
 
 
-def _heal(
-    pruned: LoadedModel,
-    dense: LoadedModel,
-    config: HealConfig,
-    *,
-    sample: Sample,
-    out: Path,
-    adapter: Path | None,
-    limits: Limits,
-) -> Found:
-    masks = _masks_of(pruned, dense)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What is asked for, and who is told how far it is."""
+
+    config: HealConfig
+    sample: Sample
+    out: Path
+    adapter: Path | None
+    limits: Limits
+    tell: Told
+
+
+def _heal(pruned: LoadedModel, dense: LoadedModel, job: _Job) -> Found:
+    sample, masks = job.sample, _masks_of(pruned, dense)
     healing_NT, judged_NT = _windows(dense, sample)
+    judge = _Judge(dense=dense, judged_NT=judged_NT, seed=sample.seed, tell=job.tell)
+    judged = {"dense": judge(dense, "dense"), "pruned": judge(pruned, "pruned")}
+    talk(f"{pruned.name}: {job.config.kind}, {len(healing_NT)} windows of {sample.window} tokens")
     learned: list[Placed] = []
-    with question_bar("judging") as tell:
-        judge = _Judge(dense=dense, judged_NT=judged_NT, seed=sample.seed, progress=tell)
-        judged = {"dense": judge(dense), "pruned": judge(pruned)}
-    talk(f"{pruned.name}: {config.kind}, {len(healing_NT)} windows of {sample.window} tokens")
-    with question_bar("healing") as tell:
-        report = heal_model(
-            pruned.model,
-            dense.model,
-            pruned.architecture,
-            windows_NT=as_token_ids(healing_NT),
-            masks=masks,
-            config=config,
-            progress=tell or (lambda _done, _total: None),
-            should_stop=_out_of_time(limits),
-            keep_adapters=learned.append,
-        )
-    written = [save_model(pruned.model, pruned.tokenizer, out)]
-    if adapter is not None and report.is_kept:
-        written.append(write_adapters(adapter, learned[0]))
-    healed = load_model(str(out))
-    with question_bar("judging") as tell:
-        judged["healed"] = replace(judge, progress=tell)(healed)
+    report = heal_model(
+        pruned.model,
+        dense.model,
+        pruned.architecture,
+        windows_NT=as_token_ids(healing_NT),
+        masks=masks,
+        config=job.config,
+        progress=part_of(job.tell, "healing"),
+        should_stop=_out_of_time(job.limits),
+        keep_adapters=learned.append,
+    )
+    written = [save_model(pruned.model, pruned.tokenizer, job.out)]
+    if job.adapter is not None and report.is_kept:
+        written.append(write_adapters(job.adapter, learned[0]))
+    healed = load_model(str(job.out))
+    judged["healed"] = judge(healed, "healed")
     nll = {name: each.nll_NP for name, each in judged.items()}
     return Found(
         model=pruned.name,
         dense=dense.name,
-        config=config,
+        config=job.config,
         sample=sample,
         report=report,
         measurements=tuple(_measurements(judged, sample)),
@@ -245,14 +240,10 @@ def _heal(
 
 def _windows(loaded: LoadedModel, sample: Sample) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return windows to heal on and windows to judge on, from two splits without a common document."""
-
-    def encode(words: str) -> list[int]:
-        return list(loaded.tokenizer(words, add_special_tokens=False)["input_ids"])
-
     corpus = load_texts(sample.source)
     return (
-        token_windows(corpus.healing, encode, window=sample.window, count=sample.num_windows),
-        token_windows(corpus.heldout, encode, window=sample.window, count=sample.num_judged),
+        token_windows(corpus.healing, loaded.encode, window=sample.window, count=sample.num_windows),
+        token_windows(corpus.heldout, loaded.encode, window=sample.window, count=sample.num_judged),
     )
 
 
@@ -272,12 +263,13 @@ class _Judge:
     dense: LoadedModel
     judged_NT: NDArray[np.int64]
     seed: int
-    progress: Tell | None
+    tell: Told
 
-    def __call__(self, loaded: LoadedModel) -> _Judged:
+    def __call__(self, loaded: LoadedModel, name: str) -> _Judged:
         """Return what a model as it was loaded is worth; the dense one is not compared with itself."""
+        progress = part_of(self.tell, f"judging, {name}")
         artefact = find_candidate(loaded.spec, engine="torch", dtype="float32").artefact
-        nll_NP = token_nll(loaded.model, self.judged_NT, batch_size=_JUDGED_BATCH, progress=self.progress)
+        nll_NP = token_nll(loaded.model, self.judged_NT, batch_size=_JUDGED_BATCH, progress=progress)
         if loaded is self.dense:
             return _Judged(artefact=artefact, nll_NP=nll_NP, kl=None)
         apart = divergence(
@@ -285,7 +277,7 @@ class _Judge:
             model_logits(loaded.model),
             self.judged_NT,
             generator=np.random.default_rng(self.seed),
-            progress=self.progress,
+            progress=progress,
         )
         return _Judged(artefact=artefact, nll_NP=nll_NP, kl=apart.measurements(artefact=artefact)[0])
 

@@ -45,7 +45,7 @@ def plan(
 ) -> None:
     """Find what cuts and bits together come to on this machine. Can carry the chosen plan out."""
     from birdbone.cli import output
-    from birdbone.cli.compress import plan_words, planning
+    from birdbone.cli.compress import plan_words, planning, sampling
 
     asked = planning.asked_for(
         max_bytes=max_bytes,
@@ -59,7 +59,7 @@ def plan(
         out=out if run else None,
         is_run=run,
     )
-    sample = planning.Sample(source=text, num_windows=windows, num_judged=judged, window=window)
+    sample = sampling.JudgedSample(source=text, num_windows=windows, num_judged=judged, window=window)
     found = planning.plan(model, asked, sample=sample, cache=cache, num_threads=threads)
     if as_json:
         output.print_json(plan_words.as_json(found))

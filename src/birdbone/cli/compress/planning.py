@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from birdbone.cli.compress.bars import Told, part_bar
+from birdbone.cli.compress.bars import Told, part_bar, part_of
+from birdbone.cli.compress.sampling import JudgedSample
 from birdbone.cli.errors import UsageError
 from birdbone.cli.evaluate.choices import one_of
 from birdbone.cli.output import talk
@@ -42,16 +43,6 @@ _CONTEXT = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """Of what text how many windows are calibrated on, how many judged on, and tokens a window."""
-
-    source: str
-    num_windows: int
-    num_judged: int
-    window: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What a person asked for, checked."""
 
@@ -69,7 +60,7 @@ class Found:
 
     model: str
     asked: Asked
-    sample: Sample
+    sample: JudgedSample
     budget: Budget
     hardware: HardwareProfile
     num_threads: int
@@ -132,7 +123,7 @@ def asked_for(
     )
 
 
-def plan(model: str, asked: Asked, *, sample: Sample, cache: Path | None, num_threads: int | None) -> Found:
+def plan(model: str, asked: Asked, *, sample: JudgedSample, cache: Path | None, num_threads: int | None) -> Found:
     """Return the front of plans, the one to take, and, where it is carried out, what it came to.
 
     Raises:
@@ -155,7 +146,7 @@ def plan(model: str, asked: Asked, *, sample: Sample, cache: Path | None, num_th
         use_threads(before)
 
 
-def _open_job(model: str, asked: Asked, sample: Sample, *, cache: Path | None, num_threads: int) -> _Job:
+def _open_job(model: str, asked: Asked, sample: JudgedSample, *, cache: Path | None, num_threads: int) -> _Job:
     loaded = load_model(model)
     family_of(loaded.model.config.model_type)  # a family without a form in GGUF is refused before anything is measured
     subject, heldout_NT = _open_subject(model, loaded, sample)
@@ -171,7 +162,7 @@ def _open_job(model: str, asked: Asked, sample: Sample, *, cache: Path | None, n
     )
 
 
-def _plan(job: _Job, sample: Sample, tell: Told) -> Found:
+def _plan(job: _Job, sample: JudgedSample, tell: Told) -> Found:
     subject, config = job.subject, job.asked.config
     measurer = Measurer(
         subject,
@@ -248,13 +239,11 @@ def _carry_out(job: _Job, measurer: Measurer, forecaster: Forecaster, chosen: Fo
 
 
 def _judge_file(path: Path, job: _Job, tell: Told) -> NDArray[np.float64]:
-    def progress(done: int, total: int) -> None:
-        tell(f"judged in llama.cpp: {path.name}", done, total)
-
+    progress = part_of(tell, f"judged in llama.cpp: {path.name}")
     return file_nll(path, job.heldout_NT, num_threads=job.num_threads, progress=progress)
 
 
-def _open_subject(model: str, loaded: LoadedModel, sample: Sample) -> tuple[Subject, NDArray[np.int64]]:
+def _open_subject(model: str, loaded: LoadedModel, sample: JudgedSample) -> tuple[Subject, NDArray[np.int64]]:
     """Return the model with its text, and the windows that a plan is judged on when it was carried out.
 
     The first windows of the healing split heal; those after them judge plans while they are fitted.

@@ -21,6 +21,13 @@ class Sample:
     window: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedSample(Sample):
+    """A sample, and how many windows of the held-out text a model is judged on."""
+
+    num_judged: int
+
+
 def windows_of(
     loaded: LoadedModel, sample: Sample, *, heldout: int = 0
 ) -> tuple[Int[Tensor, "N T"], Int[Tensor, "M T"] | None]:

@@ -2,16 +2,13 @@
 
 Theory of operation. The reference stays open; a file is opened beside it, both decode the same number of tokens in
 turns, who goes first changing from pair to pair, and the file is closed. The figure is the ratio of each pair: what
-else the machine does falls on both. The child is told a file on standard input and answers on standard output, so that
-each file can be written, timed and deleted before the next, and a measuring that is stopped keeps what it has. It is a
-child since a run makes waiting threads sleep, with which two threads of llama.cpp decode slower than one.
+else the machine does falls on both. The child is told one file at a time, so that each can be written, timed and
+deleted before the next, and a measuring that is stopped keeps what it has.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,15 +16,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 from birdbone.compress.errors import TimingEndedError
-from birdbone.core import BirdboneError
+from birdbone.core import BirdboneError, children
+from birdbone.core.children import own_output
 from birdbone.evaluate.cost.medians import median as median_with_ends
 from birdbone.models.llamacpp import LlamaCpp, open_engine
-
-_WAIT_POLICY_VARIABLE = "OMP_WAIT_POLICY"
 
 _Turn = tuple[float, float]
 """Seconds a token, by the wall clock and of the CPU."""
@@ -156,58 +151,27 @@ def open_in_process(order: TimingOrder) -> Iterator[EngineTimer]:
 
 
 class _ChildTimer:
-    def __init__(self, process: subprocess.Popen[str], errors: Any) -> None:
-        self._process, self._errors = process, errors
+    def __init__(self, process: children.Child) -> None:
+        self._process = process
 
     def time(self, path: Path) -> Turns:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps(str(path)) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            raise self._ended(path)
-        found = json.loads(line)
+            found = self._process.ask(str(path))
+        except children.ChildEndedError as end:
+            raise TimingEndedError(f"The timing of {path.name} ended without a result: {end}.", log=end.log) from end
         if "error" in found:
             raise TimingEndedError.from_dict(found["error"])
         return turns_from_data(found)
 
-    def _ended(self, path: Path) -> TimingEndedError:
-        status = self._process.wait()
-        self._errors.seek(0)
-        lines = self._errors.read().strip().splitlines()
-        reason = f"signal {-status}" if status < 0 else lines[-1] if lines else f"exit status {status}"
-        return TimingEndedError(f"The timing of {path.name} ended without a result: {reason}.", log=lines[-20:])
-
 
 @contextmanager
 def open_child(order: TimingOrder) -> Iterator[Timer]:
-    """Give what times files in a process of its own, in a session of its own: Ctrl-C reaches the parent, which ends it.
+    """Give what times files in a process of its own.
 
     Raises what `time` raises for the reference at the first file.
     """
-    environment = {name: value for name, value in os.environ.items() if name != _WAIT_POLICY_VARIABLE}
-    command = [sys.executable, "-P", "-m", __name__, json.dumps(asdict(order))]
-    with (
-        TemporaryFile("w+") as errors,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        ) as process,
-    ):
-        try:
-            yield _ChildTimer(process, errors)
-        finally:
-            process.kill()
-            process.wait()
+    with children.open_child(__name__, json.dumps(asdict(order))) as process:
+        yield _ChildTimer(process)
 
 
 def _num_ctx(order: TimingOrder) -> int:
@@ -215,8 +179,7 @@ def _num_ctx(order: TimingOrder) -> int:
 
 
 def _serve(order: TimingOrder) -> None:
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # so that no library's words get between
+    answers = own_output()
     try:
         with open_in_process(order) as timer:
             for line in sys.stdin:

@@ -1,14 +1,12 @@
 """The process that holds one model while it is measured: `python -m birdbone.evaluate.cost.worker ORDER`.
 
-Theory of operation. A fresh process holds one model and nothing else, so that its memory is the model's own. It does
-nothing until it is asked: a line of JSON on standard input is a question, a line on standard output the answer. So two
-workers can be asked in turns, and one that is not asked uses no time. Whatever libraries print goes to standard error.
+Theory of operation. A fresh process holds one model and nothing else, so that its memory is the model's own. Two
+workers can be asked in turns, and one that is not asked uses no time.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from typing import IO, Any
 import torch
 
 from birdbone.core import BirdboneError, Strict
+from birdbone.core.children import own_output
 from birdbone.evaluate.cost.energy import EnergyMeters, find_meters
 from birdbone.evaluate.cost.probe import probe_machine
 from birdbone.evaluate.cost.profiling import profile_phase
@@ -149,12 +148,5 @@ def serve(order: Order, questions: IO[str], answers: IO[str]) -> None:
             answers.flush()
 
 
-def _own_output() -> IO[str]:
-    """Return what was standard output, and point that to standard error, so that no library's words get between."""
-    kept = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return kept
-
-
 if __name__ == "__main__":
-    serve(Order.model_validate_json(sys.argv[1]), sys.stdin, _own_output())
+    serve(Order.model_validate_json(sys.argv[1]), sys.stdin, own_output())

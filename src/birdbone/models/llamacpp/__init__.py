@@ -1,6 +1,7 @@
 """llama.cpp, the engine that judges exported files, bound by ctypes from the `xllamacpp` wheel (extra `gguf`).
 
-Owns: the loaded library and its self-test, an open model (`LlamaCpp`), the likelihood of a text in a file, the comparison of tokenizers.
+Owns: the loaded library and its self-test, an open model (`LlamaCpp`), a text's likelihood in a file, the comparison of
+tokenizers.
 Needs: `birdbone.core`, NumPy; the wheel only when `open_engine` or `system_info` is called.
 """
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from birdbone.evaluate.perplexity import perplexity_of
 from birdbone.models import LoadedModel
 from birdbone.pipeline.context import StepContext
-from birdbone.pipeline.steps.materials import summarise, take_array, take_model
+from birdbone.pipeline.steps.materials import take_array, take_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ def take_teacher(context: StepContext, base: LoadedModel) -> LoadedModel:
 
 def dense_perplexity(context: StepContext) -> float:
     """Return the perplexity of the dense model in torch on the held-out windows."""
-    return summarise(context, take_array(context, "likelihoods", "dense")).value
+    return perplexity_of(take_array(context, "likelihoods", "dense"))
 
 
 def _good_cuts(context: StepContext) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from birdbone.core import Measurement
 from birdbone.evaluate import size_measurements
 from birdbone.models.gguf import GgufReport, StateTensor
+from birdbone.models.llamacpp import file_nll
 from birdbone.pipeline.context import StepContext
 
 

@@ -40,13 +40,10 @@ from birdbone.vault import move_ref
 def run(context: StepContext, settings: ShedStep) -> StepResult:
     """Make one cut on the last good state, heal it, judge it as stored and loaded again, and keep or undo it."""
     number, base = context.round + 1, base_of(context)
-    dense = take_model(context, context.artefacts["dense"])
-    state = dense if base.artefact == context.artefacts["dense"] else take_model(context, base.artefact)
+    dense, state = take_model(context, context.artefacts["dense"]), take_model(context, base.artefact)
     num_dense = _num_parameters(dense.architecture)
     gone = 1 - _num_parameters(state.architecture) / num_dense
     pattern = _rest_of(settings.pattern, wanted=cut_shares(settings)[context.round], gone=gone)
-    if state is dense:
-        state = take_model(context, base.artefact)  # the dense one stays whole: it is the teacher
     structures = _cut(context, settings, state, pattern)
     state = replace(state, architecture=describe_architecture(state.model))
     notes: dict[str, Any] = {
