@@ -8,6 +8,8 @@ WORKERS ?= 3
 
 # On a busy machine a thread that spins while it waits takes the core from the thread that it waits for.
 export OMP_WAIT_POLICY := passive
+# Tests and runs start hundreds of processes: each would compile the whole house anew where nothing may be kept.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
 from html.parser import HTMLParser
@@ -99,6 +100,12 @@ def html_of(view: RunView) -> str:
     return render_report(build_report(view))
 
 
+@functools.cache
+def html_by(name: str) -> str:
+    """Return the page of one of the `VIEWS`."""
+    return html_of(VIEWS[name])
+
+
 def key_of(row: Measurement) -> tuple[str, str, str, float]:
     return row.name, row.step, row.artefact, row.value
 
@@ -124,7 +131,7 @@ def check_figures(view: RunView, page: Page) -> int:
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_figure_on_the_page_is_a_row_of_the_run(name: str) -> None:
     view = VIEWS[name]
-    count = check_figures(view, Page(html_of(view)))
+    count = check_figures(view, Page(html_by(name)))
     assert count >= len(view.measurements)
 
 
@@ -141,7 +148,7 @@ def test_whatever_was_not_measured_is_said_to_be_missing(missing: set[str]) -> N
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_page_is_valid_and_its_anchors_lead_somewhere(name: str) -> None:
-    html = html_of(VIEWS[name])
+    html = html_by(name)
     page = Page(html)
     assert html.startswith("<!DOCTYPE html>")
     assert len(set(page.ids)) == len(page.ids)
@@ -151,7 +158,7 @@ def test_the_page_is_valid_and_its_anchors_lead_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_page_fetches_nothing_and_runs_nothing(name: str) -> None:
-    html = html_of(VIEWS[name])
+    html = html_by(name)
     page = Page(html)
     assert not {tag for tag, _ in page.tags} & OUTSIDE
     assert not [found for _, found in page.tags if "src" in found or any(key.startswith("on") for key in found)]
@@ -160,7 +167,7 @@ def test_the_page_fetches_nothing_and_runs_nothing(name: str) -> None:
 
 
 def test_a_hostile_name_is_text_and_nothing_else() -> None:
-    html = html_of(hostile_view(HOSTILE))
+    html = html_by("hostile")
     page = Page(html)
     assert HOSTILE in page.text
     assert "<script" not in html
@@ -168,11 +175,11 @@ def test_a_hostile_name_is_text_and_nothing_else() -> None:
 
 
 def test_the_same_rows_give_the_same_page() -> None:
-    assert html_of(full_view()) == html_of(full_view())
+    assert html_of(full_view()) == html_by("full")
 
 
 def test_undone_waves_are_marked_in_the_table_and_on_the_curve() -> None:
-    page = Page(html_of(full_view()))
+    page = Page(html_by("full"))
     rows = [found["class"] for tag, found in page.tags if tag == "tr" and "wave" in found.get("class", "").split()]
     assert rows == ["wave kept", "wave set-aside", "wave undone", "wave undone"]
     marks = [found for _, found in page.tags if found.get("data-fate") == "undone"]
@@ -180,21 +187,21 @@ def test_undone_waves_are_marked_in_the_table_and_on_the_curve() -> None:
 
 
 def test_what_was_undone_is_told_with_its_reason() -> None:
-    text = Page(html_of(full_view())).text
+    text = Page(html_by("full")).text
     assert "Wave 4, undone: perplexity rose over the last good state by +6.74%, limit +2.00%" in text
     assert "File of wave 2, rejected in the step judge : perplexity_ratio: 1.0368" in text
     assert "412,883" in text
 
 
 def test_the_headline_says_what_went_in_what_came_out_and_the_verdict() -> None:
-    text = Page(html_of(full_view())).text
+    text = Page(html_by("full")).text
     assert f"In went SmolLM2-135M-Instruct , a llama of 30 layers and {NUM_WEIGHTS:,} weights: 270.9 MB" in text
     assert "Out came demo-q4_0.gguf , 91.73 MB . It holds the state after wave 1 of 4." in text
     assert "Verdict: warn. The exported file passed its gate, close to the limit." in text
 
 
 def test_a_failed_run_says_where_and_why_and_how_to_go_on() -> None:
-    text = Page(html_of(VIEWS["failed in a wave"])).text
+    text = Page(html_by("failed in a wave")).text
     assert "This run failed in the step wave-3 ." in text
     assert ERROR["message"] in text
     assert "birdbone run --resume demo-20260301-made-up" in text
@@ -203,7 +210,7 @@ def test_a_failed_run_says_where_and_why_and_how_to_go_on() -> None:
 
 
 def test_a_stopped_run_exports_nothing_and_says_so() -> None:
-    text = Page(html_of(VIEWS["stopped at the judge"])).text
+    text = Page(html_by("stopped at the judge")).text
     assert "This run was stopped in the step judge ." in text
     assert "no verdict has accepted it: this run has exported nothing" in text
     assert "It was made of the state after wave 2." in text
@@ -211,13 +218,13 @@ def test_a_stopped_run_exports_nothing_and_says_so() -> None:
 
 
 def test_a_run_that_fell_back_does_not_call_its_file_a_pass() -> None:
-    text = Page(html_of(fallback_view())).text
+    text = Page(html_by("fallback")).text
     assert "Verdict: fail. The rounded file failed its gate" in text
     assert "passed its gate" not in text
 
 
 def test_resumes_durations_and_tries_are_on_the_timeline() -> None:
-    text = Page(html_of(full_view())).text
+    text = Page(html_by("full")).text
     assert "1 min 18 s 2 (resumed)" in text
 
 
@@ -234,14 +241,14 @@ def test_importance_is_not_measured_where_no_step_left_it() -> None:
 
 
 def test_the_whole_recipe_and_the_machine_are_on_the_page() -> None:
-    text = Page(html_of(full_view())).text
+    text = Page(html_by("full")).text
     assert "max_total_rise: 0.03" in text
     assert "A made-up CPU with a rather long name" in text
     assert "torch 2.13.0" in text
 
 
 def test_the_works_behind_the_finished_steps_are_named() -> None:
-    text = Page(html_of(full_view())).text
+    text = Page(html_by("full")).text
     assert "arXiv:2306.11695" in text
     assert "Evci, Utku; Gale, Trevor" in text
     assert "arXiv:1911.11134" not in Page(html_of(cut_view("wave-3", status="stopped"))).text
@@ -255,7 +262,7 @@ def test_rounding_is_told_from_the_newest_round_only() -> None:
     assert cut is not None
     assert (cut.step, cut.low_rank_step, cut.errors_after, cut.tensor_counts) == ("quantize-try2", None, (), {})
     assert read_rounding(empty_view()) is None
-    text = Page(html_of(full_view())).text
+    text = Page(html_by("full")).text
     assert "of the codes as the step quantize-try2 stored them, before the low-rank correction" in text
     assert "learned for 27 of 30 blocks" in text
     moved = (
@@ -280,14 +287,14 @@ def test_notes_that_a_step_did_not_leave_are_no_fault() -> None:
 
 
 def test_headings_go_down_one_level_at_a_time() -> None:
-    levels = [int(tag[1]) for tag, _ in Page(html_of(full_view())).tags if re.fullmatch(r"h\d", tag)]
+    levels = [int(tag[1]) for tag, _ in Page(html_by("full")).tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
 def test_scroll_boxes_can_be_reached_and_named_by_keyboard() -> None:
-    boxes = [found for _, found in Page(html_of(full_view())).tags if "scroll" in found.get("class", "").split()]
+    boxes = [found for _, found in Page(html_by("full")).tags if "scroll" in found.get("class", "").split()]
     assert boxes
     assert all(box["tabindex"] == "0" and box["role"] == "region" and box["aria-label"] for box in boxes)
 
@@ -309,7 +316,7 @@ def contrast(one: str, two: str) -> float:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_text_and_marks_reach_the_contrast_of_wcag_aa(theme: int) -> None:
-    found = colours(re.findall(r":root \{(.*?)\}", html_of(empty_view()), flags=re.DOTALL)[theme])
+    found = colours(re.findall(r":root \{(.*?)\}", html_by("empty"), flags=re.DOTALL)[theme])
     for name in ("ink", "soft", "link", "good", "fair", "bad", "kept", "undone", "out", "aside"):
         for ground in ("page", "sheet"):
             assert contrast(found[name], found[ground]) >= 4.5, (name, ground)
@@ -319,5 +326,5 @@ def test_the_page_is_written_whole_in_place_of_an_earlier_one(tmp_path: Path) ->
     path = tmp_path / "run" / "report.html"
     assert write_report(empty_view(), path) == path
     write_report(full_view(), path)
-    assert path.read_text(encoding="utf-8") == html_of(full_view())
+    assert path.read_text(encoding="utf-8") == html_by("full")
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
