@@ -1,6 +1,7 @@
 """Every notebook runs in order and without an error, and is kept without outputs.
 
 One kernel runs them all, its names wiped before each: torch is imported once, which costs more than the notebooks.
+Jupyter's packages wait for the process that needs them: they take seconds, and every process of pytest reads this file.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
 import pytest
-from jupyter_client import KernelManager
-from nbclient import NotebookClient
+
+if TYPE_CHECKING:
+    from jupyter_client import KernelManager
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -22,6 +23,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
+    from jupyter_client import KernelManager
+
     folder = tmp_path_factory.mktemp("notebooks")
     environment = {
         **os.environ,
@@ -37,6 +40,9 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
 
 def run(name: str, kernel: KernelManager) -> Any:
     """Return the notebook with what its cells gave."""
+    import nbformat
+    from nbclient import NotebookClient
+
     notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
     return NotebookClient(notebook, km=kernel, timeout=None).execute()
@@ -59,6 +65,8 @@ def test_every_notebook_is_run_by_a_test() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_is_kept_without_outputs_and_begins_with_what_it_is_about(path: Path) -> None:
+    import nbformat
+
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -112,8 +112,11 @@ def load_tokenizer(spec: str) -> PreTrainedTokenizerBase:
         ModelError: as `load_model` does.
     """
     source = find_source(spec)
-    with quiet_transformers(), _damage_named(source.name):
-        return _gguf_tokenizer(source) if source.kind == "gguf" else _folder_tokenizer(source.folder)
+    with quiet_transformers(), parse_gguf_once(), _damage_named(source.name):
+        if source.kind != "gguf":
+            return _folder_tokenizer(source.folder)
+        assert source.file is not None
+        return _gguf_tokenizer(source.file, _gguf_metadata(source.file))
 
 
 def require_finite(model: PreTrainedModel) -> None:
@@ -222,17 +225,16 @@ def _complete(loaded: tuple[Any, dict[str, Any]], name: str) -> Any:
 
 def _read_gguf(source: ModelSource, dtype: torch.dtype) -> tuple[Any, Any, str | None]:
     assert source.file is not None
-    licence = _gguf_metadata(source.file).get("general.license")
+    metadata = _gguf_metadata(source.file)
+    licence = metadata.get("general.license")
     with quiet_transformers(), parse_gguf_once(), _damage_named(source.name):
         model = _dequantized(source.folder, source.file.name, dtype)
-        tokenizer = _gguf_tokenizer(source)
+        tokenizer = _gguf_tokenizer(source.file, metadata)
     return model, tokenizer, None if licence is None else str(licence)
 
 
-def _gguf_tokenizer(source: ModelSource) -> Any:
-    assert source.file is not None
-    metadata = _gguf_metadata(source.file)
-    tokenizer = AutoTokenizer.from_pretrained(source.folder, gguf_file=source.file.name)
+def _gguf_tokenizer(file: Path, metadata: Mapping[str, Any]) -> Any:
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     if metadata.get("tokenizer.ggml.model") == "gpt2":
         _restore_splitting(tokenizer, str(metadata.get("tokenizer.ggml.pre", "default")))
     return tokenizer

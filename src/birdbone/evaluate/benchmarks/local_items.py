@@ -64,6 +64,15 @@ def read_items(folder: Path, benchmark: str) -> dict[str, Splits]:
         raise BadBenchmarkError(f"{paths[0].name} cannot be read: {error}", benchmark=benchmark) from error
 
 
+def require_items(folder: Path, benchmark: str) -> None:
+    """Check that the files of a benchmark are there; they are not read.
+
+    Raises:
+        MissingBenchmarkError: the folder lacks one.
+    """
+    _files_of(folder, benchmark)
+
+
 def items_digest(folder: Path, benchmark: str) -> str:
     """Return one text that changes whenever a file of the benchmark does.
 

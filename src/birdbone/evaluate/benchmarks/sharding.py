@@ -17,6 +17,7 @@ from pathlib import Path
 
 from birdbone.evaluate.benchmarks.catalogue import Question
 from birdbone.evaluate.benchmarks.judge import Judge
+from birdbone.evaluate.benchmarks.local_items import require_items
 from birdbone.evaluate.benchmarks.opening import Candidate, Service, open_judge
 from birdbone.evaluate.benchmarks.results import BenchmarkResult
 from birdbone.evaluate.benchmarks.running import harness_tasks
@@ -59,9 +60,13 @@ def run_in_processes(
         told: called with questions answered, and how many there are.
 
     Raises:
+        MissingBenchmarkError: there are no files of items; no process has started.
         ShardDiedError: a process was ended from outside; what the others answered is in the cache.
         and what `run_tasks` does.
     """
+    if shard.items_folder is not None:
+        for question in questions:
+            require_items(shard.items_folder, question.benchmark)
     spawning = multiprocessing.get_context("spawn")  # threads of torch do not survive a fork
     pool = ProcessPoolExecutor(num_processes, mp_context=spawning)
     try:
