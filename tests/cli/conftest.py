@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from birdbone.cli import app
@@ -33,9 +34,16 @@ def workspace(folder: Path) -> Workspace:
     return make_workspace()[0]
 
 
+@pytest.fixture(scope="session")
+def command() -> Any:
+    """The tree of all commands, which a process builds once: that takes as long as many a command."""
+    return get_command(app)
+
+
 @pytest.fixture
-def call() -> Call:
+def call(command: Any, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Call `birdbone` with words; the result has `exit_code`, `stdout` and `stderr`."""
+    monkeypatch.setattr("typer.testing._get_command", lambda _app: command)
     runner = CliRunner()
 
     def invoke(*words: str, **options: Any) -> Result:

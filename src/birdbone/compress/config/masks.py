@@ -43,3 +43,5 @@ class MaskConfig(Settings):
     """Pull of the pattern beside the outputs' in these rounds."""
     refit: RefitConfig = RefitConfig(num_iterations=6)
     """How exactly the survivors take over."""
+    strip_width: int = Field(default=256, ge=1, le=1_000_000)
+    """Inputs solved at once of a linear that has more than eight times as many; the others make up for their errors."""

@@ -12,7 +12,7 @@ was tried and let the few tokens with huge activations lead all others astray (`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ from birdbone.compress.errors import NoCalibrationDataError
 from birdbone.compress.gram import damp, require_alive
 from birdbone.compress.importance import wanda_scores
 from birdbone.compress.masks.patterns import projection
+from birdbone.compress.masks.strips import is_wide, of_a_strip, solve_in_strips
 from birdbone.compress.refit import Project, choose_survivors, prepare_gram, refit_survivors
 from birdbone.compress.shedding.zeros import require_blocks_fit, require_n_of_m_fits
 from birdbone.compress.statistics import accumulate_lower, mirror_lower
@@ -160,22 +161,35 @@ def solve_group(
     Args:
         weights: dense, by path. Not changed.
         gram_DD: damped mean of x xᵀ.
-        projects: the pattern of each.
+        projects: the pattern of each, in the order of the weights.
     """
+    rows, patterns = [len(w_FD) for w_FD in weights.values()], list(projects.values())
+    w_FD = torch.cat(list(weights.values()))
+
+    def solve_strip(w_FB: Tensor, gram_BB: Tensor, patterns: Sequence[Project]) -> Tensor:
+        return _solve(torch.split(w_FB, rows), gram_BB, patterns, of_a_strip(config))
+
+    if is_wide(len(gram_DD), config):
+        solved_FD = solve_in_strips(w_FD, gram_DD, solve_strip, rows=rows, projects=patterns, config=config)
+    else:
+        solved_FD = _solve(list(weights.values()), gram_DD, patterns, config)
+    return dict(zip(weights, torch.split(solved_FD, rows), strict=True))
+
+
+def _solve(weights: Sequence[Tensor], gram_DD: Tensor, patterns: Sequence[Project], config: MaskConfig) -> Tensor:
     prepared = prepare_gram(gram_DD, penalty=config.penalty)
     chosen = [
-        choose_survivors(w_FD, prepared, projects[path], num_rounds=config.num_rounds) for path, w_FD in weights.items()
+        choose_survivors(w_FD, prepared, pattern, num_rounds=config.num_rounds)
+        for w_FD, pattern in zip(weights, patterns, strict=True)
     ]
-    solved_FD = refit_survivors(
-        torch.cat(list(weights.values())),
+    return refit_survivors(
+        torch.cat(list(weights)),
         torch.cat([mask_FD for mask_FD, _ in chosen]),
         gram_DD,
         num_iterations=config.refit.num_iterations,
         damping=0.0,
         start_FD=torch.cat([start_FD for _, start_FD in chosen]),
     )
-    rows = torch.split(solved_FD, [len(w_FD) for w_FD in weights.values()])
-    return dict(zip(weights, rows, strict=True))
 
 
 def drop_only(
