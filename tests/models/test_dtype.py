@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from birdbone.models import choose_compute_dtype, use_threads
+from birdbone.models import at_most_threads, choose_compute_dtype, use_threads
 
 
 def test_the_choice_is_one_of_the_candidates_and_carries_every_timing() -> None:
@@ -39,3 +39,12 @@ def test_threads_are_set_and_the_number_before_comes_back() -> None:
     assert torch.get_num_threads() == before
     with pytest.raises(ValueError, match="at least 1"):
         use_threads(0)
+
+
+def test_a_block_computes_with_fewer_threads_and_never_with_more() -> None:
+    before = torch.get_num_threads()
+    with at_most_threads(before + 1):
+        assert torch.get_num_threads() == before
+    with at_most_threads(1):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before

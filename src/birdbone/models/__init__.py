@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from birdbone.models.dtype import (
         DtypeChoice,
         DtypeTiming,
+        at_most_threads,
         choose_compute_dtype,
         compute_in,
         use_threads,
@@ -80,6 +81,7 @@ __all__ = [
     "TokenizerMismatchError",
     "TokenizerMissingError",
     "UnsupportedArchitectureError",
+    "at_most_threads",
     "capture_block_inputs",
     "choose_compute_dtype",
     "compute_in",
@@ -101,7 +103,7 @@ __all__ = [
 _NAMES = {
     "architecture": ("Architecture", "Family", "FusedRows", "InputGroup", "LayerLayout", "LinearSlot", "RopeSettings"),
     "blocks": ("BlockContext", "capture_block_inputs", "finish_blocks", "run_block"),
-    "dtype": ("DtypeChoice", "DtypeTiming", "choose_compute_dtype", "compute_in", "use_threads"),
+    "dtype": ("DtypeChoice", "DtypeTiming", "choose_compute_dtype", "compute_in", "at_most_threads", "use_threads"),
     "inspection": ("decoder_layers", "describe_architecture", "linear_modules"),
     "loading": ("LoadedModel", "load_model", "load_tokenizer", "require_finite", "require_tokenizer_fits"),
     "saving": ("save_model",),

@@ -80,6 +80,16 @@ def use_threads(num_threads: int) -> int:
     return before
 
 
+@contextlib.contextmanager
+def at_most_threads(num_threads: int) -> Iterator[None]:
+    """Let torch compute with no more than `num_threads` while the block runs."""
+    before = use_threads(min(num_threads, torch.get_num_threads()))
+    try:
+        yield
+    finally:
+        use_threads(before)
+
+
 def _operands(shape: tuple[int, int, int], dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     rows, inner, columns = shape

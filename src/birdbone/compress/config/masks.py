@@ -37,11 +37,11 @@ class MaskConfig(Settings):
     """Which zeros."""
     budget: EvenBudget | LossBudget = Field(default=LossBudget(), discriminator="kind")
     """How they are spread over the linears; only an unstructured pattern leaves a choice."""
-    num_rounds: int = Field(default=3, ge=0, le=100)
+    num_rounds: int = Field(default=4, ge=0, le=100)
     """Rounds in which masks and values are chosen together; 0 takes Wanda's mask."""
     penalty: float = Field(default=0.5, gt=0, le=100)
     """Pull of the pattern beside the outputs' in these rounds."""
-    refit: RefitConfig = RefitConfig(num_iterations=6)
+    refit: RefitConfig = RefitConfig(num_iterations=3)
     """How exactly the survivors take over."""
     strip_width: int = Field(default=256, ge=1, le=1_000_000)
     """Inputs solved at once of a linear that has more than eight times as many; the others make up for their errors."""

@@ -14,11 +14,14 @@ from birdbone.compress.quantize.descent import descend
 from birdbone.compress.quantize.feedback import round_with_feedback
 from birdbone.compress.quantize.grids import fit_grid, round_to_grid
 from birdbone.compress.statistics import InputStatistics
+from birdbone.models import at_most_threads
 from birdbone.models.ggml_encoder import encode_tensor
 from birdbone.models.gguf import GgufType, QuantizedTensor, RoundedTensor, quantize_tensor
 
 LARGEST_WEIGHT = 65504.0
 """Beyond this the scale or the min of a block may not fit fp16."""
+_ROWS_WORTH_THREADS = 8192
+"""Fewer are rounded column by column in less time than two threads take to meet: two took twice as long as one."""
 
 
 def quantize_linear(
@@ -64,17 +67,19 @@ def quantize_linear(
 def _feed_back(
     w_FD: Tensor, gram_DD: Tensor, *, kind: GgufType, mask_FD: Tensor | None, config: RoundingConfig
 ) -> QuantizedTensor:
-    rounded = round_with_feedback(
-        w_FD,
-        gram_DD,
-        kind=kind,
-        mask_FD=mask_FD,
-        damping=config.damping,
-        order=config.order,
-        should_search_scales=config.should_search_scales,
-    )
-    num_sweeps = config.num_sweeps if config.kind == "descent" else 0
-    return descend(rounded, w_FD, gram_DD, num_sweeps=num_sweeps, damping=config.damping, mask_FD=mask_FD)
+    threads = 1 if len(w_FD) < _ROWS_WORTH_THREADS else torch.get_num_threads()
+    with at_most_threads(threads):
+        rounded = round_with_feedback(
+            w_FD,
+            gram_DD,
+            kind=kind,
+            mask_FD=mask_FD,
+            damping=config.damping,
+            order=config.order,
+            should_search_scales=config.should_search_scales,
+        )
+        num_sweeps = config.num_sweeps if config.kind == "descent" else 0
+        return descend(rounded, w_FD, gram_DD, num_sweeps=num_sweeps, damping=config.damping, mask_FD=mask_FD)
 
 
 def _require_range(w_FD: Tensor) -> None:
