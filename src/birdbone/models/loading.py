@@ -112,11 +112,12 @@ def load_tokenizer(spec: str) -> PreTrainedTokenizerBase:
         ModelError: as `load_model` does.
     """
     source = find_source(spec)
-    with quiet_transformers(), parse_gguf_once(), _damage_named(source.name):
+    with quiet_transformers(), _damage_named(source.name):
         if source.kind != "gguf":
             return _folder_tokenizer(source.folder)
         assert source.file is not None
-        return _gguf_tokenizer(source.file, _gguf_metadata(source.file))
+        with parse_gguf_once():
+            return _gguf_tokenizer(source.file, _gguf_metadata(source.file))
 
 
 def require_finite(model: PreTrainedModel) -> None:
