@@ -74,28 +74,34 @@ def solve_in_strips(
     """
     order_D = _order(gram_DD, config)
     w_FD, lower_DD = w_FD[:, order_D], cholesky(gram_DD[order_D][:, order_D], damping=config.refit.damping)
-    linears = list(zip(torch.split(w_FD, list(rows)), projects, strict=True))
-    masks = [project(part_FD.abs() * lower_DD.diagonal()) for part_FD, project in linears]
+    masks = _whole_masks(w_FD, lower_DD, rows=rows, projects=projects) if _is_free(config) else []
     solved_FD, error_FD = torch.empty_like(w_FD), torch.empty_like(w_FD)
     for start, end in _strips(len(gram_DD), config):
         corner_BB, goal_FB = lower_DD[start:end, start:end].contiguous(), w_FD[:, start:end]
         if end < len(gram_DD):
             carried_FB = error_FD[:, end:] @ lower_DD[end:, start:end]
             goal_FB = goal_FB + torch.linalg.solve_triangular(corner_BB, carried_FB, upper=False, left=False)
-        patterns = projects
-        if isinstance(config.pattern, UnstructuredPattern):
-            dropped = (1 - float(mask_FD[:, start:end].float().mean()) for mask_FD in masks)
-            patterns = [partial(keep_highest, sparsity=share) for share in dropped]
+        dropped = [1 - float(mask_FD[:, start:end].float().mean()) for mask_FD in masks]
+        patterns = [partial(keep_highest, sparsity=share) for share in dropped] or projects
         solved_FD[:, start:end] = solve(goal_FB.contiguous(), corner_BB @ corner_BB.T, patterns)
         torch.sub(w_FD[:, start:end], solved_FD[:, start:end], out=error_FD[:, start:end])
     return torch.empty_like(w_FD).index_copy_(1, order_D, solved_FD)
 
 
+def _is_free(config: MaskConfig) -> bool:
+    """Return whether the pattern leaves order and shares open; one that looks at neighbours does not."""
+    return isinstance(config.pattern, UnstructuredPattern)
+
+
 def _order(gram_DD: Tensor, config: MaskConfig) -> Tensor:
-    """Return the inputs by falling power; as they are where a pattern looks at neighbours."""
-    if isinstance(config.pattern, UnstructuredPattern):
-        return gram_DD.diagonal().argsort(descending=True)
-    return torch.arange(len(gram_DD))
+    """Return the inputs by falling power, or as they are."""
+    return gram_DD.diagonal().argsort(descending=True) if _is_free(config) else torch.arange(len(gram_DD))
+
+
+def _whole_masks(w_FD: Tensor, lower_DD: Tensor, *, rows: Sequence[int], projects: Sequence[Project]) -> list[Tensor]:
+    """Return what would stay of each linear by scores alone: how the zeros are shared out over strips."""
+    linears = zip(torch.split(w_FD, list(rows)), projects, strict=True)
+    return [project(part_FD.abs() * lower_DD.diagonal()) for part_FD, project in linears]
 
 
 def _strips(num_inputs: int, config: MaskConfig) -> Iterator[tuple[int, int]]:
