@@ -12,7 +12,8 @@ leaves on these inputs.
 Peer: SparseGPT, written from its paper, on the same matrices.
 
 Run: `python benchmarks/compress/bench_large_layer.py --work FOLDER [--methods NAME …] [--num-windows 4]
-[--output PATH]`. The folder keeps the checkpoint, the matrices (1.3 GB) and what each method told. Prints one JSON row.
+[--output PATH]`. The folder keeps the checkpoint, the matrices (1.3 GB), and what each method told at which commit.
+Prints one JSON row.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ _LOUDNESS = 10.0
 _GRAMS, _STATISTICS = "grams.safetensors", "statistics"
 _HEALING_STEPS = 2
 
-Told = dict[str, float]
+Told = dict[str, Any]
 
 
 class Layer:
@@ -232,7 +233,8 @@ def _in_child(method: str, settings: argparse.Namespace) -> Told:
             _in_child(_STATISTICS, settings)
         command = [sys.executable, __file__, "--work", str(settings.work), "--child", method]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        kept.write_text(done.stdout.splitlines()[-1])
+        commit = provenance(settings, "")["commit"]
+        kept.write_text(json.dumps(json.loads(done.stdout.splitlines()[-1]) | {"commit": commit}))
         print(f"{method}: {kept.read_text()}", file=sys.stderr, flush=True)
     found: Told = json.loads(kept.read_text())
     return found
